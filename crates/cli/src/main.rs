@@ -1,0 +1,66 @@
+//! `dilux`, the command line of the product. Each command has a module of its own; this file only
+//! tells them apart and turns their outcome into an exit code.
+
+mod backup;
+mod choose;
+mod down;
+mod ending;
+mod list;
+mod progress;
+mod restore;
+mod stored;
+mod text;
+mod up;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Backs up databases into Azure Blob Storage.
+#[derive(Debug, Parser)]
+#[command(name = "dilux", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts the whole product on this machine, with sample databases, and backs those up
+    Up(up::Options),
+    /// Stops what `dilux up` started, also after a crash; data is kept
+    Down(down::Options),
+    /// Backs up a database now and follows the backup to its end
+    Backup(backup::Options),
+    /// Loads a backup into a database, or writes it to a file as plain SQL
+    Restore(restore::Options),
+    /// Lists backups, or the configured databases
+    List(list::Options),
+}
+
+fn main() -> ExitCode {
+    // Before anything else: a database tool is started by way of this same program.
+    dump::launcher::run_if_asked();
+    run(Arguments::parse().command).unwrap_or_else(|error| {
+        eprintln!("dilux: {}", with_causes(error.as_ref()));
+        ExitCode::FAILURE
+    })
+}
+
+#[tokio::main]
+async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
+    match command {
+        Command::Up(options) => Ok(up::run(options).await?),
+        Command::Down(options) => Ok(down::run(options).await?),
+        Command::Backup(options) => Ok(backup::run(options).await?),
+        Command::Restore(options) => Ok(restore::run(options).await?),
+        Command::List(options) => Ok(list::run(options).await?),
+    }
+}
+
+/// Joins an error and everything that caused it into one line.
+fn with_causes(error: &dyn Error) -> String {
+    std::iter::successors(error.source(), |&cause| cause.source())
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -1,0 +1,179 @@
+//! From the blob into the database.
+
+use std::path::Path;
+use std::time::Duration;
+
+use archive::{OpenError, Progress};
+use dump::{DumpError, Limits, Target, Tools};
+use shared::config::Config;
+use shared::connection;
+use shared::models::DatabaseType;
+use shared::secrets::Secrets;
+use shared::storage::{BlobAddress, BlobProperties, Storage};
+
+use super::error::RestoreError;
+use super::source::Found;
+use super::target::{Destination, Server};
+use super::watch::watched;
+use super::{emptiness, password};
+use crate::choose::choose;
+use crate::ending::print;
+use crate::stored::StoredError;
+use crate::text::{on_one_line, size};
+
+/// How long the client program may take nothing. Building one index of a large table can take hours.
+const STALL: Duration = Duration::from_hours(12);
+
+/// How long a restore may take; there is no host that would end it, and a person can.
+const DEADLINE: Duration = Duration::from_hours(30 * 24);
+
+/// A backup that exists.
+pub(super) struct Backup {
+    /// What was found.
+    found: Found,
+    /// What storage knows of the blob.
+    properties: BlobProperties,
+}
+
+impl Backup {
+    /// Returns where its bytes are.
+    pub(super) fn address(&self) -> &BlobAddress {
+        &self.found.address
+    }
+
+    /// Returns the size of the blob in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.properties.bytes
+    }
+}
+
+/// Makes sure that the blob exists and is the one that was recorded.
+pub(super) async fn look_at(storage: &Storage, found: Found) -> Result<Backup, RestoreError> {
+    let properties = storage.blobs.properties(&found.address).await.map_err(StoredError::from)?;
+    let properties = properties.ok_or_else(|| OpenError::Missing(found.address.to_string()))?;
+    found.check(&properties)?;
+    Ok(Backup { found, properties })
+}
+
+/// Finds out how to sign in to the target, after making sure that the backup fits it.
+pub(super) async fn target(
+    config: &Config,
+    storage: &Storage,
+    backup: &Backup,
+    destination: &Destination,
+    password_file: Option<&Path>,
+) -> Result<Target, RestoreError> {
+    let kind = backup.found.kind(&backup.properties)?;
+    match destination {
+        Destination::Server(server) => {
+            check_fit(kind, server.kind)?;
+            let Server { kind, host, port, username, database } = server.clone();
+            let name = format!("{username}@{host}:{port}");
+            let password = password::password(password_file, &on_one_line(&name)).await?;
+            Ok(Target { kind, host, port, username, password, database })
+        }
+        Destination::Engine { engine, database } => {
+            let engines = storage.engines.list().await.map_err(StoredError::from)?;
+            let engine = choose("engine", engine, &engines, |engine| (engine.id.as_str(), &engine.name))?;
+            check_fit(kind, engine.engine_type.into())?;
+            let connection = connection::for_engine(engine, &Secrets::new(config)).await?;
+            Ok(Target {
+                kind: connection.database_type,
+                host: connection.endpoint.host.to_string(),
+                port: connection.endpoint.port,
+                username: connection.username.to_string(),
+                password: connection.password,
+                database: database.clone(),
+            })
+        }
+    }
+}
+
+/// Loads the backup, and says so.
+pub(super) async fn into_database(
+    storage: &Storage,
+    backup: &Backup,
+    target: &Target,
+    even_if_not_empty: bool,
+) -> Result<(), RestoreError> {
+    let program = std::env::current_exe().map_err(RestoreError::OwnPath)?;
+    let tools = Tools::standard().with_launcher(program);
+    if !even_if_not_empty && !emptiness::is_empty(&tools, target).await.map_err(before_loading)? {
+        return Err(RestoreError::NotEmpty(on_one_line(&target.database)));
+    }
+    let progress = Progress::default();
+    let opened = archive::open(storage.blobs.as_ref(), backup.address(), &progress).await?;
+    let limits = Limits { stall: STALL, deadline: DEADLINE, ..Limits::default() };
+    let loading = dump::restore(&tools, target, opened.content, &limits, |_| {});
+    let restored = match watched(&progress, backup.bytes(), loading).await {
+        Some(restored) => restored.map_err(RestoreError::Load)?,
+        None => return Err(RestoreError::Interrupted(left_behind(target.kind))),
+    };
+    let text = format!(
+        "restored  {} into \"{}\" on {}@{}:{}  {} of SQL  {:.1} s\n",
+        backup.address(),
+        on_one_line(&target.database),
+        on_one_line(&target.username),
+        target.host,
+        target.port,
+        size(restored.bytes),
+        restored.elapsed.as_secs_f64(),
+    );
+    print(&text).map_err(RestoreError::Print)
+}
+
+/// Refuses a backup of one kind of server for another kind.
+fn check_fit(backup: DatabaseType, target: DatabaseType) -> Result<(), RestoreError> {
+    let family = |kind| match kind {
+        DatabaseType::AzureSql => DatabaseType::Sqlserver,
+        DatabaseType::Mysql | DatabaseType::Postgresql | DatabaseType::Sqlserver => kind,
+    };
+    if family(backup) == family(target) { Ok(()) } else { Err(RestoreError::Mismatch { backup, target }) }
+}
+
+/// Tells apart why a target could not be looked at.
+fn before_loading(error: DumpError) -> RestoreError {
+    match error {
+        DumpError::UnknownDatabase { .. } => RestoreError::NoDatabase(error),
+        DumpError::Unsupported { .. }
+        | DumpError::InvalidTarget { .. }
+        | DumpError::PluginMissing { .. }
+        | DumpError::AuthenticationFailed { .. }
+        | DumpError::UnknownHost { .. }
+        | DumpError::ConnectionFailed { .. } => RestoreError::Server(error),
+        DumpError::ToolNotFound { .. }
+        | DumpError::VersionMismatch { .. }
+        | DumpError::ToolDefect { .. }
+        | DumpError::PermissionDenied { .. }
+        | DumpError::Timeout { .. }
+        | DumpError::Stalled { .. }
+        | DumpError::ToolFailed { .. }
+        | DumpError::Truncated { .. }
+        | DumpError::Killed { .. }
+        | DumpError::Local { .. } => RestoreError::Unclear(error),
+    }
+}
+
+/// Says what Ctrl-C has left behind.
+fn left_behind(kind: DatabaseType) -> &'static str {
+    match kind {
+        DatabaseType::Postgresql => "stopped; the target database was left as it was",
+        DatabaseType::Mysql | DatabaseType::Sqlserver | DatabaseType::AzureSql => {
+            "stopped; the target database is partly filled, empty it before the next attempt"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_fits_is_loaded() {
+        use DatabaseType::{AzureSql, Mysql, Postgresql, Sqlserver};
+        assert!(check_fit(Mysql, Mysql).is_ok() && check_fit(AzureSql, Sqlserver).is_ok());
+        for (backup, target) in [(Mysql, Postgresql), (Postgresql, Mysql), (Sqlserver, Mysql)] {
+            assert!(matches!(check_fit(backup, target), Err(RestoreError::Mismatch { .. })));
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! MySQL and MariaDB: the commands. Pure.
+//!
+//! Everything that comes from a configuration is in the option file, where it is quoted, except the name of
+//! the database to dump: `mysqldump` takes it as an argument only, after `--`, which ends the options.
+
+use secrecy::ExposeSecret;
+
+use crate::error::DumpError;
+use crate::option_file::OptionFile;
+use crate::process::Invocation;
+use crate::target::{Limits, Target};
+use crate::tools::Tool;
+use crate::version::{Flavour, Version};
+
+/// Asks for the version of the server; fails when the database is not there.
+pub(crate) const VERSION_QUERY: &str = "SELECT VERSION()";
+
+/// Asks for the names of all databases, in hexadecimal, so that any name stays on its line.
+pub(crate) const DATABASES_QUERY: &str =
+    "SELECT HEX(CONVERT(SCHEMA_NAME USING utf8mb4)) FROM information_schema.SCHEMATA";
+
+/// Asks for what in a database needs care when it is dumped: events with `;;` in them, tables that keep
+/// their history, and those among them that count it by transactions instead of time.
+pub(crate) const SURVEY_QUERY: &str = "SELECT \
+    (SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE() \
+        AND CONCAT(EVENT_NAME, EVENT_DEFINITION, EVENT_COMMENT) LIKE '%;;%'), \
+    (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() \
+        AND TABLE_TYPE = 'SYSTEM VERSIONED'), \
+    (SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() \
+        AND GENERATION_EXPRESSION = 'ROW START' AND DATA_TYPE = 'bigint')";
+
+/// What in a database needs care when it is dumped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Survey {
+    awkward_events: u32,
+    versioned_tables: u32,
+    counted_by_transactions: u32,
+}
+
+impl Survey {
+    /// Reads the answer to the query; an answer that is not understood tells of nothing.
+    pub(crate) fn read(answer: &str) -> Self {
+        let mut numbers = answer.split_whitespace().map(|number| number.parse().ok());
+        let mut next = || numbers.next().flatten();
+        match (next(), next(), next()) {
+            (Some(awkward_events), Some(versioned_tables), Some(counted_by_transactions)) => {
+                Self { awkward_events, versioned_tables, counted_by_transactions }
+            }
+            _ => Self::default(),
+        }
+    }
+}
+
+/// The largest row that servers accept; the clients' own limit is far lower.
+const LARGEST_ROW: &str = "--max-allowed-packet=1073741824";
+
+/// Builds the command that writes a dump, unless the program would never come to an end of it.
+///
+/// The dump names no database, so that it can be loaded into any. It locks no tables when it is loaded:
+/// MariaDB could not fill a table then whose default values come from a sequence. Options that only one of the two makers
+/// knows are given to that one: the other would refuse to start. The history of tables is dumped where it
+/// can be: by programs and servers from 10.11 on, and only by time.
+pub(crate) fn dump(
+    tool: &Tool,
+    target: &Target,
+    limits: &Limits,
+    server: &Version,
+    survey: Survey,
+) -> Result<Invocation, DumpError> {
+    let mariadb = tool.version.flavour == Flavour::Mariadb;
+    if mariadb && survey.awkward_events > 0 {
+        return Err(DumpError::ToolDefect {
+            tool: tool.name,
+            reason: "one of its events contains two semicolons in a row, at which the program runs for ever; \
+                     change the text of the event",
+        });
+    }
+    let history = mariadb
+        && tool.version.is_at_least(10, 11, 0)
+        && server.is_at_least(10, 11, 0)
+        && survey.versioned_tables > 0;
+    if survey.versioned_tables > 0 && (!history || survey.counted_by_transactions > 0) {
+        tracing::warn!(
+            database = target.database,
+            "the history of system-versioned tables is not in the dump"
+        );
+    }
+    let own: &[&str] = match tool.version.flavour {
+        Flavour::Mysql if tool.version.is_at_least(8, 0, 0) => {
+            &["--set-gtid-purged=OFF", "--column-statistics=0"]
+        }
+        Flavour::Mysql => &["--set-gtid-purged=OFF"],
+        Flavour::Mariadb | Flavour::Postgresql | Flavour::Unknown => &[],
+    };
+    let history = history && survey.counted_by_transactions == 0;
+    Ok(connection(tool, target, limits)
+        .args([
+            "--single-transaction",
+            "--routines",
+            "--triggers",
+            "--events",
+            "--quick",
+            "--hex-blob",
+            "--skip-lock-tables",
+            "--skip-add-locks",
+            "--no-tablespaces",
+            "--default-character-set=utf8mb4",
+            LARGEST_ROW,
+        ])
+        .args(own.iter().copied())
+        .args(history.then_some("--dump-history"))
+        .args(["--", target.database.as_str()]))
+}
+
+/// Builds the command that asks the server something.
+pub(crate) fn query(tool: &Tool, target: &Target, limits: &Limits, query: &'static str) -> Invocation {
+    connection(tool, target, limits).args([
+        "--batch",
+        "--skip-column-names",
+        "--default-character-set=utf8mb4",
+        "--execute",
+        query,
+    ])
+}
+
+/// Builds the command that loads a dump from its input.
+///
+/// In binary mode the client passes on what it reads: line ends within texts stay what they are, and
+/// nothing in a dump can make the client run a command of its own. It would leave out comments, which are
+/// part of the code of routines, unless told to send them. Without `--force` it stops at the first error.
+pub(crate) fn load(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
+    connection(tool, target, limits).args([
+        "--batch",
+        "--binary-mode",
+        "--comments",
+        "--default-character-set=utf8mb4",
+        LARGEST_ROW,
+    ])
+}
+
+/// Builds what all commands share: the option file.
+fn connection(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
+    let mut file = OptionFile::default()
+        .group("client")
+        // By TCP also to localhost, which the clients otherwise take for a socket on this machine.
+        .set("protocol", "tcp")
+        .set("host", target.bare_host())
+        .set("port", &target.port.to_string())
+        .set("user", &target.username)
+        .set("password", target.password.expose_secret());
+    if tool.version.flavour == Flavour::Mariadb {
+        // Encryption is used when the server offers it. Since 11.4 MariaDB's clients also refuse
+        // certificates that no authority has signed, which are what most servers have.
+        file = file.set("ssl-verify-server-cert", "0");
+    }
+    file = file
+        .group("mysql")
+        .set("connect-timeout", &limits.connect.as_secs().max(1).to_string())
+        // A server must not be able to fetch files of this machine.
+        .set("local-infile", "0")
+        // A new connection in the middle of a load would have lost the settings of the dump's head.
+        .set("loose-reconnect", "0");
+    if !target.database.is_empty() {
+        file = file.set("database", &target.database);
+    }
+    Invocation::new(tool.name, &tool.program).password_by_option_file(&target.password, file.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::models::DatabaseType;
+
+    use super::*;
+
+    fn target() -> Target {
+        Target {
+            kind: DatabaseType::Mysql,
+            host: "localhost".to_owned(),
+            port: 3307,
+            username: "back\"up".to_owned(),
+            password: "s3cret-word".into(),
+            database: "--result-file=/tmp/x".to_owned(),
+        }
+    }
+
+    fn tool(name: &'static str, line: &str) -> Tool {
+        Tool { name, program: format!("/usr/bin/{name}").into(), version: Version::of_program(line) }
+    }
+
+    const MARIADB: &str = "mysqldump  Ver 10.19 Distrib 10.11.19-MariaDB, for debian-linux-gnu (x86_64)";
+
+    fn dumped_by(line: &str, survey: Survey) -> Result<String, DumpError> {
+        let server = Version::of_mysql_server("10.11.19-MariaDB");
+        dump(&tool("mysqldump", line), &target(), &Limits::default(), &server, survey)
+            .map(|invocation| format!("{invocation:?}"))
+    }
+
+    #[test]
+    fn a_survey_decides_on_history_and_refuses_what_would_never_end() {
+        assert_eq!(Survey::read("10.11.19-MariaDB\n"), Survey::default());
+        let history = |answer: &str, line: &str| {
+            dumped_by(line, Survey::read(answer)).map(|text| text.contains("--dump-history"))
+        };
+        let older = "mysqldump  Ver 10.19 Distrib 10.6.22-MariaDB, for x (y)";
+        assert!(matches!(history("0\t2\t0\n", MARIADB), Ok(true)));
+        assert!(matches!(history("0\t2\t1\n", MARIADB), Ok(false)));
+        assert!(matches!(history("0\t0\t0\n", MARIADB), Ok(false)));
+        assert!(matches!(history("0\t2\t0\n", older), Ok(false)));
+        let error = history("1\t0\t0\n", MARIADB);
+        assert!(matches!(error, Err(DumpError::ToolDefect { .. })), "{error:?}");
+    }
+
+    #[test]
+    fn mariadb_gets_no_options_of_mysql() {
+        let invocation = dumped_by(MARIADB, Survey::default()).unwrap_or_default();
+        insta::assert_snapshot!(
+            invocation,
+            @r#"/usr/bin/mysqldump --defaults-file=*** "--single-transaction" "--routines" "--triggers" "--events" "--quick" "--hex-blob" "--skip-lock-tables" "--skip-add-locks" "--no-tablespaces" "--default-character-set=utf8mb4" "--max-allowed-packet=1073741824" "--" "--result-file=/tmp/x""#
+        );
+    }
+
+    #[test]
+    fn mysql_gets_its_own_options_from_their_versions_on() {
+        let own = |line| {
+            let text = dumped_by(line, Survey::default()).unwrap_or_default();
+            (text.contains("--set-gtid-purged=OFF"), text.contains("--column-statistics=0"))
+        };
+        assert_eq!(
+            own("mysqldump  Ver 8.0.36 for Linux on x86_64 (MySQL Community Server - GPL)"),
+            (true, true)
+        );
+        assert_eq!(own("mysqldump  Ver 10.13 Distrib 5.7.44, for linux-glibc2.12 (x86_64)"), (true, false));
+        assert_eq!(own("a wrapper"), (false, false));
+    }
+
+    #[test]
+    fn the_option_file_holds_what_the_configuration_says() {
+        let invocation = query(&tool("mysql", MARIADB), &target(), &Limits::default(), VERSION_QUERY);
+        insta::assert_snapshot!(invocation.option_file().unwrap_or_default(), @r#"
+        [client]
+        protocol="tcp"
+        host="localhost"
+        port="3307"
+        user="back\"up"
+        password="s3cret-word"
+        ssl-verify-server-cert="0"
+        [mysql]
+        connect-timeout="10"
+        local-infile="0"
+        loose-reconnect="0"
+        database="--result-file=/tmp/x"
+        "#);
+    }
+}

@@ -1,0 +1,137 @@
+//! PostgreSQL: the commands. Pure.
+//!
+//! Where to connect is told by environment variables only. `--dbname` and a bare argument would not do:
+//! both are read as a connection string when they look like one, and could then name another server.
+
+use crate::process::Invocation;
+use crate::target::{Limits, Target};
+use crate::tools::Tool;
+
+/// Asks for the version of the server.
+pub(crate) const VERSION_QUERY: &str = "SELECT current_setting('server_version')";
+
+/// Asks for the names of all databases that can be connected to, in hexadecimal, so that any name stays on
+/// its line.
+pub(crate) const DATABASES_QUERY: &str =
+    "SELECT encode(convert_to(datname::text, 'UTF8'), 'hex') FROM pg_database WHERE datallowconn";
+
+/// The database to ask when the question is about the server.
+const MAINTENANCE_DATABASE: &str = "postgres";
+
+/// The variable that holds the password; it is seen by the tool's user and by root only.
+const PASSWORD: &str = "PGPASSWORD";
+
+/// Builds the command that writes a dump.
+pub(crate) fn dump(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
+    connection(tool, target, limits).args([
+        "--format=plain",
+        "--no-owner",
+        "--no-privileges",
+        "--clean",
+        "--if-exists",
+        "--no-password",
+    ])
+}
+
+/// Builds the command that asks the server something.
+pub(crate) fn query(tool: &Tool, target: &Target, limits: &Limits, query: &'static str) -> Invocation {
+    connection(tool, target, limits).args(quiet()).args(["--no-align", "--tuples-only", "--command", query])
+}
+
+/// Builds the command that loads a dump from its input, all or nothing.
+///
+/// With a `guard`, a random word, nothing in the dump can make the client run a command of its own: only
+/// who knows the word can lift the restriction.
+pub(crate) fn load(tool: &Tool, target: &Target, limits: &Limits, guard: Option<&str>) -> Invocation {
+    let invocation = connection(tool, target, limits).args(quiet()).args(["--single-transaction"]);
+    match guard {
+        Some(word) => invocation.args(["--command".to_owned(), format!("\\restrict {word}")]),
+        None => invocation,
+    }
+    .args(["--file", "-"])
+}
+
+fn quiet() -> [&'static str; 4] {
+    ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1"]
+}
+
+/// Builds what all commands share: the environment.
+fn connection(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
+    let database = if target.database.is_empty() { MAINTENANCE_DATABASE } else { &target.database };
+    Invocation::new(tool.name, &tool.program)
+        .env("PGHOST", target.bare_host())
+        .env("PGPORT", target.port.to_string())
+        .env("PGUSER", &target.username)
+        .env("PGDATABASE", database)
+        .env("PGSSLMODE", "prefer")
+        // No try with Kerberos first: it may wait for a name service that is not there.
+        .env("PGGSSENCMODE", "disable")
+        // libpq takes 1 for 2.
+        .env("PGCONNECT_TIMEOUT", limits.connect.as_secs().max(2).to_string())
+        .env("PGAPPNAME", "dilux-backup")
+        .password_by_variable(PASSWORD, &target.password)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::models::DatabaseType;
+
+    use super::*;
+    use crate::version::Version;
+
+    fn target(database: &str) -> Target {
+        Target {
+            kind: DatabaseType::Postgresql,
+            host: "[::1]".to_owned(),
+            port: 5433,
+            username: "--help".to_owned(),
+            password: "s3cret-word".into(),
+            database: database.to_owned(),
+        }
+    }
+
+    fn tool(name: &'static str) -> Tool {
+        let version = Version::of_program("pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)");
+        Tool { name, program: format!("/usr/lib/postgresql/15/bin/{name}").into(), version }
+    }
+
+    #[test]
+    fn the_dump_has_nothing_of_the_configuration_in_its_arguments() {
+        let invocation = dump(&tool("pg_dump"), &target("host=evil dbname=x"), &Limits::default());
+        insta::assert_snapshot!(format!("{invocation:?}"), @r#"
+        PGHOST=::1
+        PGPORT=5433
+        PGUSER=--help
+        PGDATABASE=host=evil dbname=x
+        PGSSLMODE=prefer
+        PGGSSENCMODE=disable
+        PGCONNECT_TIMEOUT=10
+        PGAPPNAME=dilux-backup
+        PGPASSWORD=***
+        /usr/lib/postgresql/15/bin/pg_dump "--format=plain" "--no-owner" "--no-privileges" "--clean" "--if-exists" "--no-password"
+        "#);
+    }
+
+    #[test]
+    fn a_question_about_the_server_goes_to_the_maintenance_database() {
+        let invocation =
+            format!("{:?}", query(&tool("psql"), &target(""), &Limits::default(), VERSION_QUERY));
+        assert!(invocation.contains("\nPGDATABASE=postgres\n"), "{invocation}");
+    }
+
+    #[test]
+    fn a_load_is_one_transaction_that_stops_at_the_first_error() {
+        let arguments = |guard| {
+            let text = format!("{:?}", load(&tool("psql"), &target("shop"), &Limits::default(), guard));
+            text.lines().last().unwrap_or_default().to_owned()
+        };
+        insta::assert_snapshot!(
+            arguments(Some("w0rd")),
+            @r#"/usr/lib/postgresql/15/bin/psql "--no-psqlrc" "--quiet" "--no-password" "--set=ON_ERROR_STOP=1" "--single-transaction" "--command" "\\restrict w0rd" "--file" "-""#
+        );
+        insta::assert_snapshot!(
+            arguments(None),
+            @r#"/usr/lib/postgresql/15/bin/psql "--no-psqlrc" "--quiet" "--no-password" "--set=ON_ERROR_STOP=1" "--single-transaction" "--file" "-""#
+        );
+    }
+}

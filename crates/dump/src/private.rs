@@ -1,0 +1,113 @@
+//! The private folder of a tool: its home, and the place of its option file.
+//!
+//! Only its owner can enter it, and it goes away with the value. What a killed process has left behind is
+//! removed by the next one.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::Once;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tempfile::TempDir;
+
+/// What the names of these folders begin with; the number of the process follows.
+const PREFIX: &str = "dilux-tool-";
+
+/// A tool has long read its option file after this time. Younger folders are left alone, since a process
+/// of another container may use the same temporary folder without being seen from here.
+const LEFT_BEHIND: Duration = Duration::from_mins(10);
+
+/// A folder that only this process, and what it starts, can use.
+#[derive(Debug)]
+pub(crate) struct PrivateFolder {
+    folder: TempDir,
+}
+
+impl PrivateFolder {
+    /// Makes an empty folder with mode 0700.
+    pub(crate) fn create() -> io::Result<Self> {
+        static SWEPT: Once = Once::new();
+        let place = std::env::temp_dir();
+        SWEPT.call_once(|| sweep(&place, LEFT_BEHIND));
+        let folder = tempfile::Builder::new()
+            .prefix(&format!("{PREFIX}{}-", process::id()))
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(place)?;
+        Ok(Self { folder })
+    }
+
+    /// Returns where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes the option file, with mode 0600, and returns where it is.
+    pub(crate) fn write_option_file(&self, text: &SecretString) -> io::Result<PathBuf> {
+        let path = self.path().join("client.cnf");
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(text.expose_secret().as_bytes())?;
+        Ok(path)
+    }
+}
+
+/// Removes the folders of processes that no longer live.
+fn sweep(place: &Path, age: Duration) {
+    let Ok(entries) = fs::read_dir(place) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name();
+        let owner =
+            name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse::<u32>().ok());
+        let Some(owner) = owner else { continue };
+        let old = entry
+            .metadata()
+            .and_then(|folder| folder.modified())
+            .is_ok_and(|changed| changed.elapsed().is_ok_and(|elapsed| elapsed >= age));
+        if old && !Path::new("/proc").join(owner.to_string()).exists() {
+            // Somebody else's folder cannot be removed, and need not be.
+            if fs::remove_dir_all(entry.path()).is_ok() {
+                tracing::info!(folder = %entry.path().display(), "removed what a killed process had left behind");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+    use super::*;
+
+    #[test]
+    fn folder_and_file_are_for_the_owner_only_and_go_away() {
+        let folder = PrivateFolder::create().unwrap();
+        let file = folder.write_option_file(&"[client]\n".into()).unwrap();
+        assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        let path = folder.path().to_owned();
+        drop(folder);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn only_folders_of_dead_processes_are_swept() {
+        let place = tempfile::tempdir().unwrap();
+        let make = |name: &str| {
+            let path = place.path().join(name);
+            fs::create_dir(&path).unwrap();
+            path
+        };
+        let dead = make("dilux-tool-4000000000-abc");
+        let alive = make(&format!("dilux-tool-{}-abc", process::id()));
+        let other = make("another-4000000000-abc");
+        sweep(place.path(), Duration::from_hours(1));
+        assert!(dead.exists(), "too young");
+        sweep(place.path(), Duration::ZERO);
+        assert!(!dead.exists());
+        assert!(alive.exists());
+        assert!(other.exists());
+    }
+}

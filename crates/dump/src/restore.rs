@@ -1,0 +1,275 @@
+//! A stream of bytes as a database: loads a dump through the client of the server.
+//!
+//! What must stay true: the load stops at the first error; PostgreSQL keeps nothing of a load that did not
+//! succeed; the client is killed, never just left without input, when the input breaks off, because it would
+//! take the end of its input for the end of the dump and commit.
+
+use std::error::Error;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::pin::pin;
+use std::process::Stdio;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use shared::models::DatabaseType;
+use tokio::io::AsyncWriteExt;
+use tokio::process::ChildStdin;
+use tokio::time::{Instant, sleep_until};
+
+use crate::classify::{Cause, cause, failure};
+use crate::error::{DumpError, RestoreError, TargetState};
+use crate::mysql;
+use crate::neutralise::Neutraliser;
+use crate::postgresql;
+use crate::process::{Ending, Invocation, Running};
+use crate::redact::Said;
+use crate::server::{Server, identify};
+use crate::target::{Limits, Target};
+use crate::tools::Tools;
+
+/// What a restore has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The size of the dump that was loaded, in bytes.
+    pub bytes: u64,
+    /// The version of the server in its own words.
+    pub server_version: String,
+    /// The time it took, from the call to the client's end.
+    pub elapsed: Duration,
+}
+
+/// Loads a dump into a database, which has to be there.
+///
+/// What the dump holds replaces what is there under the same names. An empty database is the sure target:
+/// PostgreSQL refuses to replace partitions with keys, or anything that other objects depend on.
+///
+/// `progress` is called with the number of bytes that the client has taken so far. The stall limit counts
+/// while bytes wait, for the input or for the client; when all bytes are taken, the server may work until
+/// the deadline, since it builds its last indexes then.
+pub async fn restore<S, E>(
+    tools: &Tools,
+    target: &Target,
+    input: S,
+    limits: &Limits,
+    mut progress: impl FnMut(u64) + Send,
+) -> Result<Restored, RestoreError>
+where
+    S: Stream<Item = Result<Bytes, E>> + Send,
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    target.check_database()?;
+    let began = Instant::now();
+    let server = identify(tools, target, limits).await?;
+    let invocation = load(tools, target, limits, &server).await?;
+    let mut running = Running::start(tools, &invocation, Stdio::piped(), Stdio::null()).await?;
+    let mut load = Load {
+        stdin: running.stdin.take(),
+        running,
+        target,
+        tool: invocation.tool,
+        limits,
+        deadline: began + limits.deadline,
+    };
+    let mut neutraliser = Neutraliser::new(target.kind, server.version.major());
+    let mut input = pin!(input);
+    let mut bytes = 0;
+    while let Some(piece) = load.waiting(input.next()).await? {
+        let piece = match piece {
+            Ok(piece) => piece,
+            Err(error) => {
+                load.running.kill();
+                return Err(RestoreError::Input { state: state(target), source: error.into() });
+            }
+        };
+        bytes += piece.len() as u64;
+        for piece in neutraliser.push(&piece) {
+            load.write(&piece).await?;
+        }
+        progress(bytes);
+    }
+    let Some(end) = neutraliser.finish() else {
+        load.running.kill();
+        return Err(RestoreError::Truncated { state: state(target) });
+    };
+    load.write(&end).await?;
+    load.stdin = None;
+    load.verdict().await?;
+    Ok(Restored { bytes, server_version: server.version.text, elapsed: began.elapsed() })
+}
+
+/// Builds the command for the server that was found.
+async fn load(
+    tools: &Tools,
+    target: &Target,
+    limits: &Limits,
+    server: &Server,
+) -> Result<Invocation, DumpError> {
+    match target.kind {
+        DatabaseType::Mysql => Ok(mysql::load(&server.client, target, limits)),
+        DatabaseType::Postgresql => {
+            let psql = tools.psql(&server.version).await?;
+            let guard = psql.version.knows_restrict().then(unguessable);
+            Ok(postgresql::load(&psql, target, limits, guard.as_deref()))
+        }
+        DatabaseType::Sqlserver | DatabaseType::AzureSql => Err(DumpError::Unsupported { kind: target.kind }),
+    }
+}
+
+/// A client that is being fed.
+struct Load<'a> {
+    running: Running,
+    stdin: Option<ChildStdin>,
+    target: &'a Target,
+    tool: &'static str,
+    limits: &'a Limits,
+    deadline: Instant,
+}
+
+impl Load<'_> {
+    /// Waits for the input, the client's end or a limit, whatever comes first.
+    async fn waiting<T>(&mut self, input: impl Future<Output = T>) -> Result<T, RestoreError> {
+        let patience = self.deadline.min(Instant::now() + self.limits.stall);
+        tokio::select! {
+            biased;
+            value = input => Ok(value),
+            ending = self.running.ended() => Err(self.ended_early(ending?).await),
+            () = sleep_until(patience) => Err(self.too_long()),
+        }
+    }
+
+    /// Gives bytes to the client.
+    async fn write(&mut self, piece: &[u8]) -> Result<(), RestoreError> {
+        let patience = self.deadline.min(Instant::now() + self.limits.stall);
+        let Some(stdin) = &mut self.stdin else { return Ok(()) };
+        let written = tokio::select! {
+            biased;
+            written = stdin.write_all(piece) => written,
+            () = sleep_until(patience) => return Err(self.too_long()),
+        };
+        match written {
+            Ok(()) => Ok(()),
+            // The client has closed its input, because it is ending; why, it tells by its status.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                let ending = self.ending().await?;
+                Err(self.ended_early(ending).await)
+            }
+            Err(source) => {
+                self.running.kill();
+                Err(DumpError::Local { doing: "writing to a database tool", source }.into())
+            }
+        }
+    }
+
+    /// Decides, after the whole dump was given to the client.
+    async fn verdict(&mut self) -> Result<(), RestoreError> {
+        let ending = self.ending().await?;
+        if ending == Ending::SUCCESS {
+            let said = self.running.said().await;
+            if !said.is_empty() {
+                tracing::info!(
+                    tool = self.tool,
+                    said = said.shown(),
+                    "the restore is complete, with remarks"
+                );
+            }
+            return Ok(());
+        }
+        Err(self.ended_early(ending).await)
+    }
+
+    /// Waits for the client's end until the deadline.
+    async fn ending(&mut self) -> Result<Ending, RestoreError> {
+        tokio::select! {
+            ending = self.running.ended() => Ok(ending?),
+            () = sleep_until(self.deadline) => Err(self.too_long()),
+        }
+    }
+
+    /// Makes the error of a client that did not load the whole dump.
+    async fn ended_early(&mut self, ending: Ending) -> RestoreError {
+        let said = self.running.said().await;
+        verdict_on(self.target, self.tool, ending, &said)
+    }
+
+    /// Kills the client and says which limit has passed.
+    fn too_long(&mut self) -> RestoreError {
+        self.running.kill();
+        let error = if Instant::now() >= self.deadline {
+            DumpError::Timeout { tool: self.tool, after: self.limits.deadline }
+        } else {
+            DumpError::Stalled { tool: self.tool, after: self.limits.stall }
+        };
+        error.into()
+    }
+}
+
+/// Tells a statement that the server refused from a server that went away.
+fn verdict_on(target: &Target, tool: &'static str, ending: Ending, said: &Said) -> RestoreError {
+    let line = line_of_error(target.kind, said.raw());
+    let gone = matches!(cause(target.kind, said.raw()), Some(Cause::Connection));
+    match ending {
+        Ending::Exited(status) if status == 0 || (line.is_some() && !gone) => {
+            let shown = said.shown();
+            // The clients of MySQL repeat the statement, rows and all, before they say what is wrong.
+            let detail = shown.rfind("\nERROR ").map_or(shown.as_str(), |at| &shown[at..]).trim().to_owned();
+            RestoreError::Refused { client: tool, line, detail, state: state(target) }
+        }
+        Ending::Exited(_) | Ending::Killed(_) => failure(target, tool, ending, said).into(),
+    }
+}
+
+/// Reads the line number from what the clients say: `ERROR 1064 (42000) at line 12: …` and
+/// `psql:<stdin>:12: ERROR: …`.
+fn line_of_error(kind: DatabaseType, said: &str) -> Option<u64> {
+    let (before, end) = match kind {
+        DatabaseType::Mysql => (" at line ", ':'),
+        DatabaseType::Postgresql => ("psql:<stdin>:", ':'),
+        DatabaseType::Sqlserver | DatabaseType::AzureSql => return None,
+    };
+    let error = match kind {
+        DatabaseType::Postgresql => {
+            said.lines().find(|line| line.starts_with(before) && line.contains("ERROR"))?
+        }
+        DatabaseType::Mysql | DatabaseType::Sqlserver | DatabaseType::AzureSql => {
+            said.lines().find(|line| line.starts_with("ERROR"))?
+        }
+    };
+    error.split_once(before)?.1.split(end).next()?.trim().parse().ok()
+}
+
+/// Returns what is left of a load that stopped.
+fn state(target: &Target) -> TargetState {
+    match target.kind {
+        DatabaseType::Postgresql => TargetState::Unchanged,
+        DatabaseType::Mysql | DatabaseType::Sqlserver | DatabaseType::AzureSql => TargetState::PartlyFilled,
+    }
+}
+
+/// Makes a word that nobody who wrote a dump can have known.
+fn unguessable() -> String {
+    // The standard library seeds these from the operating system.
+    format!("{:016x}{:016x}", RandomState::new().hash_one(0), RandomState::new().hash_one(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_from_both_clients() {
+        let mysql = "ERROR 1064 (42000) at line 12: You have an error in your SQL syntax; near 'x' at line 1";
+        assert_eq!(line_of_error(DatabaseType::Mysql, mysql), Some(12));
+        let psql = "psql:<stdin>:3: NOTICE:  x\npsql:<stdin>:47: ERROR:  relation \"t\" already exists";
+        assert_eq!(line_of_error(DatabaseType::Postgresql, psql), Some(47));
+        assert_eq!(line_of_error(DatabaseType::Mysql, "ERROR 1045 (28000): Access denied"), None);
+        assert_eq!(line_of_error(DatabaseType::Postgresql, "psql: error: could not"), None);
+    }
+
+    #[test]
+    fn guards_differ() {
+        assert_ne!(unguessable(), unguessable());
+        assert_eq!(unguessable().len(), 32);
+    }
+}

@@ -1,0 +1,169 @@
+//! Questions to a server: is it there, what is it, which databases has it.
+//!
+//! They go through the same client programs, credentials and encryption as a dump, so that a good answer
+//! means that a dump would connect as well.
+
+use std::time::{Duration, Instant};
+
+use shared::models::DatabaseType;
+
+use crate::classify::failure;
+use crate::error::DumpError;
+use crate::mysql::{self, Survey};
+use crate::postgresql;
+use crate::process::{self, Ending};
+use crate::target::{Limits, Target};
+use crate::tools::{Tool, Tools};
+use crate::version::Version;
+
+/// The time limit for one question, connecting included.
+const QUESTION_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a server said when it was tested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// The version of the server in its own words.
+    pub server_version: String,
+    /// The time from the start of the client program to its end: connecting, signing in, one query.
+    pub latency: Duration,
+}
+
+/// Connects to a server, and to the database when there is one, and asks for its version.
+///
+/// Fails after 30 seconds at the latest. Without a database, the question goes to the maintenance database
+/// `postgres` of PostgreSQL, and to none of MySQL.
+pub async fn probe(tools: &Tools, target: &Target, limits: &Limits) -> Result<Probe, DumpError> {
+    let server = identify(tools, target, limits).await?;
+    Ok(Probe { server_version: server.version.text, latency: server.latency })
+}
+
+/// Lists the databases of a server, its own ones included, sorted by name.
+///
+/// Fails after 30 seconds at the latest. The target's database is not looked at.
+pub async fn discover(tools: &Tools, target: &Target, limits: &Limits) -> Result<Vec<String>, DumpError> {
+    let target = Target { database: String::new(), ..target.clone() };
+    let answer = ask(tools, &target, limits, Question::Databases).await?;
+    let mut names: Vec<String> = answer.text.lines().filter_map(name_from_hex).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// A server that has said what it is.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// What it is.
+    pub version: Version,
+    /// The client that it has answered to.
+    pub client: Tool,
+    latency: Duration,
+}
+
+/// Finds out what a server is, and which of the installed clients can sign in to it.
+pub(crate) async fn identify(tools: &Tools, target: &Target, limits: &Limits) -> Result<Server, DumpError> {
+    let Answer { client, text, latency } = ask(tools, target, limits, Question::Version).await?;
+    let version = match target.kind {
+        DatabaseType::Mysql => Version::of_mysql_server(&text),
+        DatabaseType::Postgresql => Version::of_postgresql_server(&text),
+        DatabaseType::Sqlserver | DatabaseType::AzureSql => {
+            return Err(DumpError::Unsupported { kind: target.kind });
+        }
+    };
+    Ok(Server { version, client, latency })
+}
+
+/// Finds out what in a MySQL or MariaDB database needs care when it is dumped.
+pub(crate) async fn survey(tools: &Tools, target: &Target, limits: &Limits) -> Result<Survey, DumpError> {
+    ask(tools, target, limits, Question::Survey).await.map(|answer| Survey::read(&answer.text))
+}
+
+/// What a server can be asked.
+#[derive(Debug, Clone, Copy)]
+enum Question {
+    Version,
+    Databases,
+    /// For MySQL and MariaDB only.
+    Survey,
+}
+
+struct Answer {
+    client: Tool,
+    text: String,
+    latency: Duration,
+}
+
+/// Asks with the clients that are installed, within the limit for a question.
+async fn ask(
+    tools: &Tools,
+    target: &Target,
+    limits: &Limits,
+    question: Question,
+) -> Result<Answer, DumpError> {
+    target.check()?;
+    let limit = QUESTION_LIMIT.min(limits.deadline);
+    let until = Instant::now() + limit;
+    let clients = match target.kind {
+        DatabaseType::Mysql => tools.mysql().await?,
+        DatabaseType::Postgresql => vec![tools.any_psql().await?],
+        DatabaseType::Sqlserver | DatabaseType::AzureSql => Vec::new(),
+    };
+    let mut refused = DumpError::Unsupported { kind: target.kind };
+    for client in clients {
+        let began = Instant::now();
+        let invocation = match (target.kind, question) {
+            (DatabaseType::Mysql, Question::Version) => {
+                mysql::query(&client, target, limits, mysql::VERSION_QUERY)
+            }
+            (DatabaseType::Mysql, Question::Databases) => {
+                mysql::query(&client, target, limits, mysql::DATABASES_QUERY)
+            }
+            (DatabaseType::Mysql, Question::Survey) => {
+                mysql::query(&client, target, limits, mysql::SURVEY_QUERY)
+            }
+            (_, Question::Version | Question::Survey) => {
+                postgresql::query(&client, target, limits, postgresql::VERSION_QUERY)
+            }
+            (_, Question::Databases) => {
+                postgresql::query(&client, target, limits, postgresql::DATABASES_QUERY)
+            }
+        };
+        let output = match process::output(tools, invocation, until.saturating_duration_since(began)).await {
+            Err(DumpError::Timeout { tool, .. }) => Err(DumpError::Timeout { tool, after: limit }),
+            other => other,
+        }?;
+        if output.ending == Ending::SUCCESS {
+            return Ok(Answer { client, text: output.stdout, latency: began.elapsed() });
+        }
+        refused = failure(target, client.name, output.ending, &output.said);
+        // The client of the other maker may know a way to sign in that this one does not.
+        if !matches!(refused, DumpError::PluginMissing { .. }) {
+            break;
+        }
+    }
+    Err(refused)
+}
+
+/// Reads a name back from hexadecimal; one that is not UTF-8 could not be configured, and is left out.
+fn name_from_hex(line: &str) -> Option<String> {
+    let digits = line.trim().as_bytes();
+    if digits.is_empty() || !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let bytes: Option<Vec<u8>> =
+        digits.chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?)).collect();
+    String::from_utf8(bytes?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back_from_hexadecimal() {
+        assert_eq!(name_from_hex("73686f70"), Some("shop".to_owned()));
+        assert_eq!(name_from_hex("C3BC0A"), Some("ü\n".to_owned()));
+        for wrong in ["", "7", "zz", "FF"] {
+            assert_eq!(name_from_hex(wrong), None, "{wrong}");
+        }
+    }
+}

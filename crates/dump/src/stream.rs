@@ -1,0 +1,218 @@
+//! A database as a stream of bytes.
+//!
+//! What must stay true: the stream ends without an error only if the tool ended with status 0 and the
+//! closing line of the dump was the last thing it wrote. Memory is bounded: the tool waits while nobody
+//! reads. Dropping the stream kills the tool.
+
+use std::fmt;
+use std::pin::Pin;
+use std::process::Stdio;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use futures::stream;
+use futures::{Stream, StreamExt};
+use shared::models::DatabaseType;
+use tokio::io::AsyncReadExt;
+use tokio::process::ChildStdout;
+use tokio::time::{Instant, sleep_until};
+
+use crate::classify::failure;
+use crate::closing::End;
+use crate::error::DumpError;
+use crate::mysql;
+use crate::postgresql;
+use crate::process::{Ending, Running};
+use crate::server::{identify, survey};
+use crate::target::{Limits, Target};
+use crate::tools::Tools;
+
+/// A piece is handed on when it has this size; small enough to be taken along while the next one is read.
+const PIECE: usize = 64 * 1024;
+
+/// The room for a piece: what is read after the size above was almost reached has to fit.
+const ROOM: usize = 2 * PIECE;
+
+/// The buffer of the pipe in the kernel. With the default of 64 KiB the tool would stand still at each
+/// pause of the reader.
+const PIPE: usize = 1024 * 1024;
+
+/// Dumps a database.
+///
+/// The server is asked for its version first, with the client program of its kind: a wrong password or an
+/// unknown database is known before the first byte, and the dump program is chosen to fit the server. The
+/// limits count from this call.
+pub async fn dump(tools: &Tools, target: &Target, limits: &Limits) -> Result<Dump, DumpError> {
+    target.check_database()?;
+    let deadline = Instant::now() + limits.deadline;
+    let server = identify(tools, target, limits).await?;
+    let (tool, invocation) = match target.kind {
+        DatabaseType::Mysql => {
+            let tool = tools.mysqldump(server.version.flavour).await?;
+            let survey = survey(tools, target, limits).await?;
+            let invocation = mysql::dump(&tool, target, limits, &server.version, survey)?;
+            (tool, invocation)
+        }
+        DatabaseType::Postgresql => {
+            let tool = tools.pg_dump(&server.version).await?;
+            let invocation = postgresql::dump(&tool, target, limits);
+            (tool, invocation)
+        }
+        DatabaseType::Sqlserver | DatabaseType::AzureSql => {
+            return Err(DumpError::Unsupported { kind: target.kind });
+        }
+    };
+    let mut running = Running::start(tools, &invocation, Stdio::null(), Stdio::piped()).await?;
+    let Some(stdout) = running.stdout.take() else {
+        return Err(DumpError::Truncated { tool: tool.name, problem: "its output was not connected" });
+    };
+    // A smaller buffer is slower and nothing else.
+    let _ = rustix::pipe::fcntl_setpipe_size(&stdout, PIPE);
+    let run = Run {
+        running,
+        stdout,
+        target: target.clone(),
+        tool: tool.name,
+        limits: *limits,
+        deadline,
+        end: End::default(),
+        began: false,
+    };
+    Ok(Dump {
+        tool: format!("{} {}", tool.name, tool.version),
+        server_version: server.version.text,
+        pieces: Box::pin(stream::unfold(Some(run), step).fuse()),
+    })
+}
+
+/// The bytes of a dump, while the tool writes them.
+pub struct Dump {
+    tool: String,
+    server_version: String,
+    pieces: Pin<Box<dyn Stream<Item = Result<Bytes, DumpError>> + Send>>,
+}
+
+impl Dump {
+    /// Returns the name and the version of the program that writes the dump.
+    pub fn tool(&self) -> &str {
+        &self.tool
+    }
+
+    /// Returns the version of the server in its own words.
+    pub fn server_version(&self) -> &str {
+        &self.server_version
+    }
+}
+
+impl Stream for Dump {
+    type Item = Result<Bytes, DumpError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.pieces.as_mut().poll_next(context)
+    }
+}
+
+impl fmt::Debug for Dump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dump")
+            .field("tool", &self.tool)
+            .field("server_version", &self.server_version)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Run {
+    running: Running,
+    stdout: ChildStdout,
+    target: Target,
+    tool: &'static str,
+    limits: Limits,
+    deadline: Instant,
+    end: End,
+    began: bool,
+}
+
+/// Takes the next piece from a run; after an error, or after the end, there is no run any more.
+async fn step(run: Option<Run>) -> Option<(Result<Bytes, DumpError>, Option<Run>)> {
+    let mut run = run?;
+    match run.next().await {
+        Ok(piece) if piece.is_empty() => match run.verdict().await {
+            Ok(()) => None,
+            Err(error) => Some((Err(error), None)),
+        },
+        Ok(piece) => {
+            run.end.push(&piece);
+            run.began = true;
+            Some((Ok(piece), Some(run)))
+        }
+        Err(error) => Some((Err(error), None)),
+    }
+}
+
+impl Run {
+    /// Reads the next piece; an empty one is the end of the output.
+    async fn next(&mut self) -> Result<Bytes, DumpError> {
+        let mut piece = BytesMut::with_capacity(ROOM);
+        let mut ended = false;
+        let until = sleep_until(patience(self.deadline, self.limits));
+        tokio::pin!(until);
+        while piece.len() < PIECE {
+            tokio::select! {
+                biased;
+                read = self.stdout.read_buf(&mut piece) => match read {
+                    Ok(0) => break,
+                    Ok(_) => until.as_mut().reset(patience(self.deadline, self.limits)),
+                    Err(source) => {
+                        return Err(DumpError::Local { doing: "reading from a database tool", source });
+                    }
+                },
+                () = &mut until => return Err(self.too_long()),
+                // What the tool has written before its end is still in the pipe. A process that it has
+                // left behind would keep the pipe open; waiting for the end kills such processes.
+                result = self.running.ended(), if !ended => {
+                    result?;
+                    ended = true;
+                }
+            }
+        }
+        Ok(piece.freeze())
+    }
+
+    /// Decides, after the end of the output, whether the dump is whole.
+    async fn verdict(&mut self) -> Result<(), DumpError> {
+        let until = patience(self.deadline, self.limits);
+        let ending = tokio::select! {
+            ending = self.running.ended() => ending?,
+            () = sleep_until(until) => return Err(self.too_long()),
+        };
+        let said = self.running.said().await;
+        if ending != Ending::SUCCESS {
+            return Err(failure(&self.target, self.tool, ending, &said));
+        }
+        if !self.began {
+            return Err(DumpError::Truncated { tool: self.tool, problem: "it wrote nothing" });
+        }
+        if !self.end.is_closed(self.target.kind) {
+            return Err(DumpError::Truncated { tool: self.tool, problem: "the closing line is missing" });
+        }
+        if !said.is_empty() {
+            tracing::warn!(tool = self.tool, said = said.shown(), "the dump is complete, with a warning");
+        }
+        Ok(())
+    }
+
+    /// Kills the tool and says which limit has passed.
+    fn too_long(&mut self) -> DumpError {
+        self.running.kill();
+        if Instant::now() >= self.deadline {
+            DumpError::Timeout { tool: self.tool, after: self.limits.deadline }
+        } else {
+            DumpError::Stalled { tool: self.tool, after: self.limits.stall }
+        }
+    }
+}
+
+/// Returns the moment until which the next byte has to come.
+fn patience(deadline: Instant, limits: Limits) -> Instant {
+    deadline.min(Instant::now() + limits.stall)
+}

@@ -1,0 +1,225 @@
+//! What is dumped, and how long it may take.
+//!
+//! A target is checked once, here, before any child process is made of it: after that its texts may be
+//! anything at all, since no later step reads them as syntax.
+
+use std::fmt;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use shared::models::DatabaseType;
+
+use crate::error::DumpError;
+
+/// The longest host name of the domain name system, in bytes.
+const HOST_LIMIT: usize = 255;
+
+/// More than any server allows for a user or a database, in bytes; keeps a line of an option file short.
+const NAME_LIMIT: usize = 1000;
+
+/// The clients of MySQL read option files in pieces of 4096 bytes, and each byte may need an escape.
+const PASSWORD_LIMIT: usize = 2000;
+
+/// A database on a server, with the credentials to reach it.
+#[derive(Clone)]
+pub struct Target {
+    /// The kind of server.
+    pub kind: DatabaseType,
+    /// A host name or an address; never a socket path.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// The name to sign in with.
+    pub username: String,
+    /// The password to sign in with.
+    pub password: SecretString,
+    /// The database; empty for calls that are about the server as a whole.
+    pub database: String,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("kind", &self.kind)
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("username", &self.username)
+            .field("password", &"***")
+            .field("database", &self.database)
+            .finish()
+    }
+}
+
+impl Target {
+    /// Returns `user@host:port`, the name of the server in messages.
+    pub(crate) fn server(&self) -> String {
+        format!("{}@{}:{}", self.username, self.host, self.port)
+    }
+
+    /// Returns the host as the clients want it: an IPv6 address without its brackets.
+    pub(crate) fn bare_host(&self) -> &str {
+        self.host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&self.host)
+    }
+
+    /// Refuses a target that no server could have.
+    ///
+    /// The host is held to the letters of names and addresses, because libpq reads more into one: a
+    /// leading `/` or `@` is a socket, a comma begins a second server. A user is required, since the
+    /// clients would take the name of the operating system's user instead.
+    pub(crate) fn check(&self) -> Result<(), DumpError> {
+        match self.kind {
+            DatabaseType::Mysql | DatabaseType::Postgresql => {}
+            DatabaseType::Sqlserver | DatabaseType::AzureSql => {
+                return Err(DumpError::Unsupported { kind: self.kind });
+            }
+        }
+        let invalid = |field, problem| Err(DumpError::InvalidTarget { field, problem });
+        let host = self.bare_host();
+        if host.is_empty() {
+            return invalid("host", "is empty");
+        }
+        if host.len() > HOST_LIMIT {
+            return invalid("host", "is longer than 255 bytes");
+        }
+        if host.starts_with('-') || !host.chars().all(is_host_character) {
+            return invalid("host", "is neither a host name nor an address");
+        }
+        if self.port == 0 {
+            return invalid("port", "is 0");
+        }
+        if self.username.is_empty() {
+            return invalid("user name", "is empty");
+        }
+        for (field, text, limit) in [
+            ("user name", self.username.as_str(), NAME_LIMIT),
+            ("database name", self.database.as_str(), NAME_LIMIT),
+            ("password", self.password.expose_secret(), PASSWORD_LIMIT),
+        ] {
+            if text.contains('\0') {
+                return invalid(field, "contains a NUL character");
+            }
+            if text.len() > limit {
+                return invalid(field, "is longer than any client accepts");
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses, besides what [`Self::check`] refuses, a target without a database.
+    pub(crate) fn check_database(&self) -> Result<(), DumpError> {
+        self.check()?;
+        if self.database.is_empty() {
+            return Err(DumpError::InvalidTarget { field: "database name", problem: "is empty" });
+        }
+        Ok(())
+    }
+}
+
+/// How long the parts of a run may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The time to connect, for each address of the host.
+    pub connect: Duration,
+    /// The time without a single byte after which a run is given up.
+    pub stall: Duration,
+    /// The time for the whole run. It has to end before the Functions host would end the process, or
+    /// the reason could not be recorded any more.
+    pub deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            stall: Duration::from_mins(15),
+            deadline: Duration::from_mins(55),
+        }
+    }
+}
+
+/// Tells whether a character can be part of a host name, an IPv4 or an IPv6 address (with its zone).
+fn is_host_character(character: char) -> bool {
+    character.is_alphanumeric() || matches!(character, '.' | '-' | '_' | ':' | '%')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(host: &str, username: &str, database: &str) -> Target {
+        Target {
+            kind: DatabaseType::Mysql,
+            host: host.to_owned(),
+            port: 3306,
+            username: username.to_owned(),
+            password: "s3cret-word".into(),
+            database: database.to_owned(),
+        }
+    }
+
+    #[test]
+    fn debug_shows_everything_but_the_password() {
+        insta::assert_snapshot!(
+            format!("{:?}", target("db", "app", "shop")),
+            @r#"Target { kind: Mysql, host: "db", port: 3306, username: "app", password: "***", database: "shop" }"#
+        );
+    }
+
+    #[test]
+    fn ordinary_hosts_pass() {
+        for host in [
+            "localhost",
+            "db_1",
+            "10.0.0.7",
+            "::1",
+            "[fe80::1%eth0]",
+            "shop.mysql.example.org",
+            "bücher.example",
+        ] {
+            assert!(target(host, "app", "shop").check_database().is_ok(), "{host}");
+        }
+        assert_eq!(target("[::1]", "app", "").bare_host(), "::1");
+    }
+
+    #[test]
+    fn hosts_that_a_client_would_read_as_more_than_a_host_are_refused() {
+        for host in [
+            "",
+            "/var/run/postgresql",
+            "@abstract",
+            "one,two",
+            "--protocol=socket",
+            "-hother",
+            "db;drop",
+            "db other",
+            "user@db",
+            "db\nport=1",
+            "postgresql://db",
+            "host=db",
+            "a\0b",
+            "\\\\.\\pipe\\mysql",
+        ] {
+            let error = target(host, "app", "shop").check();
+            assert!(matches!(error, Err(DumpError::InvalidTarget { field: "host", .. })), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn missing_parts_and_nul_characters_are_refused() {
+        assert!(target("db", "", "shop").check().is_err());
+        assert!(target("db", "a\0", "shop").check().is_err());
+        assert!(target("db", "app", "sh\0p").check().is_err());
+        assert!(target("db", "app", "").check().is_ok());
+        assert!(target("db", "app", "").check_database().is_err());
+        assert!(Target { port: 0, ..target("db", "app", "shop") }.check().is_err());
+        assert!(Target { password: "x\0".into(), ..target("db", "app", "shop") }.check().is_err());
+    }
+
+    #[test]
+    fn sql_server_is_unsupported() {
+        for kind in [DatabaseType::Sqlserver, DatabaseType::AzureSql] {
+            let error = Target { kind, ..target("db", "app", "shop") }.check();
+            assert!(matches!(error, Err(DumpError::Unsupported { .. })));
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Which policy a database follows, after inheritance and with nothing missing.
+
+use std::collections::BTreeMap;
+
+use crate::models::{BackupPolicy, DEFAULT_POLICY, Database, Engine, EngineId, PolicyId};
+
+/// The policies and engines that decide, by id.
+#[derive(Debug, Clone, Default)]
+pub struct PolicyBook {
+    policies: BTreeMap<PolicyId, BackupPolicy>,
+    engines: BTreeMap<EngineId, Option<PolicyId>>,
+}
+
+impl PolicyBook {
+    /// Makes a book of what is configured.
+    pub fn new(policies: Vec<BackupPolicy>, engines: &[Engine]) -> Self {
+        Self {
+            policies: policies.into_iter().map(|policy| (policy.id.clone(), policy)).collect(),
+            engines: engines.iter().map(|engine| (engine.id.clone(), engine.policy_id.clone())).collect(),
+        }
+    }
+
+    /// Returns the policy of a database: its engine's where it takes that and there is one, else its
+    /// own, else the default one. A policy that does not exist any more counts as the default one.
+    ///
+    /// `None` when even that is missing, which the seeding of every program prevents.
+    pub fn of(&self, database: &Database) -> Option<&BackupPolicy> {
+        let inherited = || {
+            let engine = database.engine_id.as_ref().filter(|_| database.policy.from_engine)?;
+            self.engines.get(engine)?.as_ref()
+        };
+        let chosen = inherited().or(database.policy.own.as_ref());
+        let found = chosen.and_then(|id| self.policies.get(id));
+        if let (Some(id), None) = (chosen, found) {
+            tracing::warn!(database_id = %database.id, policy_id = %id, "the policy does not exist; {DEFAULT_POLICY} is used");
+        }
+        found.or_else(|| self.policies.values().find(|policy| policy.id.as_str() == DEFAULT_POLICY))
+    }
+}

@@ -1,0 +1,14 @@
+//! The nouns of dilux-backup and where they live.
+//!
+//! Everything here is free of HTTP servers and child processes: models, storage, audit, clock,
+//! configuration, and the pure decisions about schedules and retention.
+
+pub mod clock;
+pub mod config;
+pub mod connection;
+pub mod effective_policy;
+pub mod models;
+pub mod retention;
+pub mod schedule;
+pub mod secrets;
+pub mod storage;

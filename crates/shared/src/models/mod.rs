@@ -1,0 +1,27 @@
+//! The domain: plain types with no knowledge of JSON bodies or table rows.
+
+mod audit;
+mod backup;
+mod database;
+mod ids;
+mod kinds;
+mod names;
+mod policy;
+mod settings;
+mod tier;
+mod user;
+
+pub use audit::{Actor, AuditAction, AuditEvent, AuditRecord, AuditResource, AuditStatus};
+pub use backup::{
+    Artifact, Attempt, Backup, BackupJob, BackupState, Cause, DumpProgress, Failure, Lane, PlannedBlob, Run,
+};
+pub use database::{Credentials, Database, Endpoint, Engine, Login, PolicyChoice, StoredSecret};
+pub use ids::{AuditId, BackupId, ClaimId, DatabaseId, EngineId, InvalidId, JobId, PolicyId, UserId};
+pub use kinds::{
+    AuthMethod, BackupStatus, DatabaseType, EngineType, Tier, TriggeredBy, UnknownName, UserRole,
+};
+pub use names::{ContainerName, DatabaseName, Host, InvalidText, UserName};
+pub use policy::{BackupPolicy, DEFAULT_POLICY, policy_name, slug, system_policies};
+pub use settings::AppSettings;
+pub use tier::{InvalidTime, OutOfRange, TierConfig, TimeOfDay};
+pub use user::{AccessRequest, Resolution, User};

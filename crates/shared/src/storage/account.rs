@@ -1,0 +1,230 @@
+//! One storage account, opened: every repository on its seam.
+
+use std::fmt;
+use std::sync::Arc;
+
+use azure_core::credentials::{Secret, TokenCredential};
+use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, Transport};
+use azure_core::time::Duration;
+use azure_identity::{
+    ClientSecretCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
+};
+use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret as _;
+use storage_account::{Service, StorageAccount};
+use url::Url;
+
+use super::{
+    AuditLog, AzureBlobs, AzureQueue, AzureTable, Backups, BlobStore, Claims, Databases, Engines, Jobs,
+    MemoryBlobs, MemoryQueue, MemoryTable, Policies, Queue, Settings, Slots, StorageError, Table, Users,
+};
+use crate::config::{Config, Identity, StorageConfig};
+
+/// Everything that is stored.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    /// The configured databases.
+    pub databases: Databases,
+    /// The configured servers.
+    pub engines: Engines,
+    /// The backup policies.
+    pub policies: Policies,
+    /// The users.
+    pub users: Users,
+    /// The settings.
+    pub settings: Settings,
+    /// The audit log.
+    pub audit: AuditLog,
+    /// The backup history.
+    pub backups: Backups,
+    /// Who works on what.
+    pub claims: Claims,
+    /// What the scheduler remembers.
+    pub slots: Slots,
+    /// The queues of jobs.
+    pub jobs: Jobs,
+    /// The artifacts.
+    pub blobs: Arc<dyn BlobStore>,
+    /// The account, where it is reached by key; it can then sign download addresses.
+    pub account: Option<StorageAccount>,
+    tables: Vec<Arc<dyn Table>>,
+    pub(super) container: String,
+}
+
+/// The error of an account that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The HTTP client cannot be set up.
+    #[error(transparent)]
+    Transport(#[from] storage_account::TransportError),
+    /// The identity cannot be used.
+    #[error("the identity for the storage account cannot be used; check the AZURE_… variables")]
+    Identity(#[source] azure_core::Error),
+    /// A client cannot be set up.
+    #[error(transparent)]
+    Client(#[from] StorageError),
+}
+
+impl Storage {
+    /// Opens the account that the configuration names. Nothing is sent yet.
+    pub fn open(config: &Config) -> Result<Self, OpenError> {
+        let clients = Clients::new(&config.storage)?;
+        let queue = |name: &str| -> Result<Arc<dyn Queue>, OpenError> { Ok(Arc::new(clients.queue(name)?)) };
+        let blobs = Arc::new(clients.blobs()?);
+        let account = match &config.storage {
+            StorageConfig::Account(account) => Some(account.clone()),
+            StorageConfig::Identity { .. } => None,
+        };
+        let jobs = Jobs {
+            queue: queue(&config.names.queue)?,
+            poison: queue(&format!("{}-poison", config.names.queue))?,
+        };
+        Ok(Self::assemble(config, |name| Arc::new(clients.table(name)), jobs, blobs, account))
+    }
+
+    /// Makes an account in memory, for tests; with the queue, whose messages tests look at.
+    pub fn memory(config: &Config) -> (Self, MemoryQueue) {
+        let queue = MemoryQueue::default();
+        let jobs = Jobs { queue: Arc::new(queue.clone()), poison: Arc::new(MemoryQueue::default()) };
+        let storage = Self::assemble(
+            config,
+            |_| Arc::new(MemoryTable::default()),
+            jobs,
+            Arc::new(MemoryBlobs::default()),
+            None,
+        );
+        (storage, queue)
+    }
+
+    /// Assembles the repositories on any seams, for instance on ones that fail on purpose.
+    pub fn assemble(
+        config: &Config,
+        table: impl Fn(&str) -> Arc<dyn Table>,
+        jobs: Jobs,
+        blobs: Arc<dyn BlobStore>,
+        account: Option<StorageAccount>,
+    ) -> Self {
+        let configurations = table(&config.names.config_table);
+        let engines = table("engines");
+        let history = table(&config.names.history_table);
+        let [policies, users, settings, audit, leases, slots] =
+            ["backuppolicies", "users", "settings", "auditlogs", "backupleases", "backupslots"].map(&table);
+        Self {
+            databases: Databases { table: configurations.clone() },
+            engines: Engines { table: engines.clone(), older: configurations.clone() },
+            policies: Policies { table: policies.clone() },
+            users: Users { table: users.clone() },
+            settings: Settings { table: settings.clone(), default_retention_days: config.retention_days },
+            audit: AuditLog::new(audit.clone()),
+            backups: Backups { table: history.clone() },
+            claims: Claims { history: history.clone(), leases: leases.clone(), ttl: config.jobs.claim },
+            slots: Slots { table: slots.clone() },
+            jobs,
+            blobs,
+            account,
+            tables: vec![configurations, engines, history, policies, users, settings, audit, leases, slots],
+            container: config.names.container.to_string(),
+        }
+    }
+
+    /// Makes what is missing: tables, queues, the default container and the system policies.
+    ///
+    /// Every program calls it when it starts, in the background, since the Functions host does not
+    /// wait for long. What exists is left as it is.
+    pub async fn prepare(&self, now: DateTime<Utc>) -> Result<(), StorageError> {
+        for table in &self.tables {
+            table.create().await?;
+        }
+        self.jobs.create().await?;
+        self.blobs.create_container(&self.container).await?;
+        self.policies.seed(now).await
+    }
+
+    /// Tells whether the account answers.
+    pub async fn ping(&self) -> Result<(), StorageError> {
+        self.settings.get(DateTime::UNIX_EPOCH).await.map(drop)
+    }
+}
+
+/// Makes clients that share one transport.
+struct Clients<'a> {
+    config: &'a StorageConfig,
+    transport: Transport,
+    credential: Option<Arc<dyn TokenCredential>>,
+}
+
+impl<'a> Clients<'a> {
+    fn new(config: &'a StorageConfig) -> Result<Self, OpenError> {
+        let credential = match config {
+            StorageConfig::Account(_) => None,
+            StorageConfig::Identity { identity, .. } => {
+                Some(credential(identity).map_err(OpenError::Identity)?)
+            }
+        };
+        Ok(Self { config, transport: storage_account::transport()?, credential })
+    }
+
+    fn table(&self, name: &str) -> AzureTable {
+        let (endpoint, options) = self.parts(Service::Table);
+        AzureTable::new(endpoint, name, self.credential.clone(), options)
+    }
+
+    fn queue(&self, name: &str) -> Result<AzureQueue, StorageError> {
+        let (endpoint, options) = self.parts(Service::Queue);
+        AzureQueue::new(endpoint, name, self.credential.clone(), options)
+    }
+
+    fn blobs(&self) -> Result<AzureBlobs, StorageError> {
+        let (endpoint, options) = self.parts(Service::Blob);
+        AzureBlobs::new(endpoint, self.credential.clone(), options)
+    }
+
+    fn parts(&self, service: Service) -> (Url, ClientOptions) {
+        let (endpoint, options) = match self.config {
+            StorageConfig::Account(account) => {
+                (account.endpoint(service).clone(), account.client_options(service))
+            }
+            StorageConfig::Identity { blob, queue, table, .. } => {
+                let endpoint = match service {
+                    Service::Blob => blob,
+                    Service::Queue => queue,
+                    Service::Table => table,
+                };
+                (endpoint.clone(), ClientOptions::default())
+            }
+        };
+        (endpoint, ClientOptions { retry: quick(), transport: Some(self.transport.clone()), ..options })
+    }
+}
+
+/// Retries of rows and messages: a person may be waiting, so a few seconds must do.
+fn quick() -> RetryOptions {
+    RetryOptions::exponential(ExponentialRetryOptions {
+        initial_delay: Duration::milliseconds(200),
+        max_retries: 4,
+        max_total_elapsed: Duration::seconds(10),
+        max_delay: Duration::seconds(3),
+    })
+}
+
+fn credential(identity: &Identity) -> azure_core::Result<Arc<dyn TokenCredential>> {
+    Ok(match identity {
+        Identity::Managed { client_id } => {
+            let options = ManagedIdentityCredentialOptions {
+                user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
+                ..ManagedIdentityCredentialOptions::default()
+            };
+            ManagedIdentityCredential::new(Some(options))?
+        }
+        Identity::ClientSecret { tenant_id, client_id, secret } => {
+            let secret = Secret::new(secret.expose_secret().to_owned());
+            ClientSecretCredential::new(tenant_id, client_id.clone(), secret, None)?
+        }
+    })
+}
+
+impl fmt::Display for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.account.as_ref().map_or("storage account", StorageAccount::name))
+    }
+}

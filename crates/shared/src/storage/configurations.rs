@@ -1,0 +1,165 @@
+//! Databases, engines, policies, users and settings: what people configure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::filter::{Filter, PARTITION};
+use super::repository::{self, Versioned};
+use super::rows::{Row as _, database, engine, policy, settings, user};
+use super::table::{ETag, Key, Query, Table};
+use super::{StorageError, StorageErrorKind};
+use crate::models::{
+    AppSettings, BackupPolicy, Database, DatabaseId, Engine, EngineId, PolicyId, User, UserId,
+    system_policies,
+};
+
+/// The configured databases.
+#[derive(Debug, Clone)]
+pub struct Databases {
+    pub(super) table: Arc<dyn Table>,
+}
+
+impl Databases {
+    /// Stores a new database; `AlreadyExists` when the id is taken.
+    pub async fn insert(&self, database: &Database) -> Result<(), StorageError> {
+        self.table.insert(&database.entity()).await.map(drop)
+    }
+
+    /// Reads one.
+    pub async fn get(&self, id: &DatabaseId) -> Result<Option<Versioned<Database>>, StorageError> {
+        repository::get(&*self.table, &Key::new(database::PARTITION, id.as_str())).await
+    }
+
+    /// Reads all; unreadable rows are skipped and logged.
+    pub async fn list(&self) -> Result<Vec<Database>, StorageError> {
+        let all = Query::matching(Filter::eq(PARTITION, database::PARTITION));
+        repository::list(&*self.table, &all).await
+    }
+
+    /// Changes one, if it is still as it was read.
+    pub async fn update(&self, database: &Database, etag: &ETag) -> Result<(), StorageError> {
+        repository::update(&*self.table, database, etag).await.map(drop)
+    }
+
+    /// Deletes one; `false` when there was none.
+    pub async fn delete(&self, id: &DatabaseId) -> Result<bool, StorageError> {
+        repository::delete(&*self.table, &Key::new(database::PARTITION, id.as_str())).await
+    }
+}
+
+/// The configured database servers. Earlier systems kept them in the table of databases; both
+/// places are read, and the own table wins.
+#[derive(Debug, Clone)]
+pub struct Engines {
+    pub(super) table: Arc<dyn Table>,
+    pub(super) older: Arc<dyn Table>,
+}
+
+impl Engines {
+    /// Stores a new engine.
+    pub async fn insert(&self, engine: &Engine) -> Result<(), StorageError> {
+        self.table.insert(&engine.entity()).await.map(drop)
+    }
+
+    /// Reads one, wherever it is.
+    pub async fn get(&self, id: &EngineId) -> Result<Option<Versioned<Engine>>, StorageError> {
+        let key = Key::new(engine::PARTITION, id.as_str());
+        match repository::get(&*self.table, &key).await? {
+            Some(found) => Ok(Some(found)),
+            None => repository::get(&*self.older, &key).await,
+        }
+    }
+
+    /// Reads all, of both places.
+    pub async fn list(&self) -> Result<Vec<Engine>, StorageError> {
+        let all = Query::matching(Filter::eq(PARTITION, engine::PARTITION));
+        let older: Vec<Engine> = repository::list(&*self.older, &all).await?;
+        let newer: Vec<Engine> = repository::list(&*self.table, &all).await?;
+        let joined: BTreeMap<EngineId, Engine> =
+            older.into_iter().chain(newer).map(|engine| (engine.id.clone(), engine)).collect();
+        Ok(joined.into_values().collect())
+    }
+
+    /// Changes one. An engine that is still in the older place is written to the new one.
+    pub async fn update(&self, engine: &Engine, etag: &ETag) -> Result<(), StorageError> {
+        match repository::update(&*self.table, engine, etag).await {
+            Err(error) if error.kind() == StorageErrorKind::NotFound => self.insert(engine).await,
+            other => other.map(drop),
+        }
+    }
+
+    /// Deletes one from both places; `false` when it was in neither.
+    pub async fn delete(&self, id: &EngineId) -> Result<bool, StorageError> {
+        let key = Key::new(engine::PARTITION, id.as_str());
+        let older = repository::delete(&*self.older, &key).await?;
+        Ok(repository::delete(&*self.table, &key).await? || older)
+    }
+}
+
+/// The backup policies.
+#[derive(Debug, Clone)]
+pub struct Policies {
+    pub(super) table: Arc<dyn Table>,
+}
+
+impl Policies {
+    /// Makes the system policies that are missing; existing rows are left as they are.
+    pub async fn seed(&self, now: DateTime<Utc>) -> Result<(), StorageError> {
+        for policy in system_policies(now) {
+            match self.table.insert(&policy.entity()).await {
+                Err(error) if error.kind() != StorageErrorKind::AlreadyExists => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one.
+    pub async fn get(&self, id: &PolicyId) -> Result<Option<Versioned<BackupPolicy>>, StorageError> {
+        repository::get(&*self.table, &Key::new(policy::PARTITION, id.as_str())).await
+    }
+
+    /// Reads all.
+    pub async fn list(&self) -> Result<Vec<BackupPolicy>, StorageError> {
+        let all = Query::matching(Filter::eq(PARTITION, policy::PARTITION));
+        repository::list(&*self.table, &all).await
+    }
+}
+
+/// The users.
+#[derive(Debug, Clone)]
+pub struct Users {
+    pub(super) table: Arc<dyn Table>,
+}
+
+impl Users {
+    /// Stores a new user.
+    pub async fn insert(&self, user: &User) -> Result<(), StorageError> {
+        self.table.insert(&user.entity()).await.map(drop)
+    }
+
+    /// Reads one.
+    pub async fn get(&self, id: &UserId) -> Result<Option<Versioned<User>>, StorageError> {
+        repository::get(&*self.table, &Key::new(user::PARTITION, id.as_str())).await
+    }
+}
+
+/// The settings of the installation.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub(super) table: Arc<dyn Table>,
+    pub(super) default_retention_days: u16,
+}
+
+impl Settings {
+    /// Reads the settings, or the defaults where nothing is stored.
+    pub async fn get(&self, now: DateTime<Utc>) -> Result<AppSettings, StorageError> {
+        let stored = repository::get(&*self.table, &settings::key()).await?;
+        Ok(stored.map_or_else(
+            || AppSettings::defaults(self.default_retention_days, now),
+            |stored: Versioned<AppSettings>| stored.value,
+        ))
+    }
+}

@@ -1,0 +1,78 @@
+//! Where the nouns live: tables, queues and blobs of one storage account.
+//!
+//! Three tiny seams, [`Table`], [`Queue`] and [`BlobStore`], each with an implementation on Azure
+//! Storage and one in memory that passes the same conformance suite. Everything above them is
+//! concrete, so that tests with the memory versions run the same code as production.
+
+mod account;
+#[cfg(test)]
+mod account_test;
+mod audit_log;
+mod azure_blob;
+mod azure_blob_read;
+#[cfg(test)]
+mod azure_blob_test;
+mod azure_queue;
+mod azure_table;
+mod backups;
+#[cfg(test)]
+mod backups_test;
+mod blob;
+mod blob_rules;
+mod claims;
+#[cfg(test)]
+mod claims_test;
+pub mod committed;
+mod configurations;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
+mod error;
+#[cfg(any(test, feature = "testing"))]
+mod faulty_blob;
+#[cfg(any(test, feature = "testing"))]
+mod faulty_queue;
+#[cfg(any(test, feature = "testing"))]
+mod faulty_table;
+pub mod filter;
+pub mod jobs;
+mod locate;
+mod memory_blob;
+mod memory_table;
+mod prepare;
+mod queue;
+mod repository;
+mod rows;
+#[cfg(any(test, feature = "testing"))]
+mod script;
+mod slots;
+#[cfg(test)]
+mod slots_test;
+pub mod table;
+mod wire;
+
+pub use account::{OpenError, Storage};
+pub use audit_log::AuditLog;
+pub use azure_blob::AzureBlobs;
+pub use azure_queue::AzureQueue;
+pub use azure_table::AzureTable;
+pub use backups::{BackupFilter, Backups, STUCK_AFTER, last_sign_of_life};
+pub use blob::{Blob, BlobAddress, BlobListing, BlobProperties, BlobStore, ByteStream, CommitOptions};
+pub use blob_rules::check_metadata;
+pub use claims::{Claim, ClaimError, ClaimOutcome, Claims, MOST_RETRIES};
+pub use configurations::{Databases, Engines, Policies, Settings, Users};
+pub use error::{StorageError, StorageErrorKind};
+#[cfg(any(test, feature = "testing"))]
+pub use faulty_blob::{BlobCall, Fault, FaultyBlobs};
+#[cfg(any(test, feature = "testing"))]
+pub use faulty_queue::{FaultyQueue, QueueCall};
+#[cfg(any(test, feature = "testing"))]
+pub use faulty_table::{FaultyTable, TableCall};
+pub use filter::Filter;
+pub use jobs::{InvalidJob, Jobs};
+pub use memory_blob::MemoryBlobs;
+pub use memory_table::MemoryTable;
+pub use queue::{LONGEST_MESSAGE, MemoryQueue, Queue};
+pub use repository::Versioned;
+pub use rows::UnreadableRow;
+pub use slots::{Reservation, SlotState, Slots};
+pub use table::Table;

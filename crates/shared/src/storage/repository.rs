@@ -1,0 +1,67 @@
+//! What all repositories share: reading rows into nouns without letting one bad row stop the rest.
+
+use super::rows::{Row, UnreadableRow};
+use super::table::{ETag, Entity, Expect, Key, Query, Table, query_all};
+use super::{StorageError, StorageErrorKind};
+
+/// A noun together with the version of its row.
+#[derive(Debug, Clone)]
+pub struct Versioned<T> {
+    /// The noun.
+    pub value: T,
+    /// The version that was read.
+    pub etag: ETag,
+}
+
+/// Reads every row that matches; an unreadable one is skipped and logged.
+pub(super) async fn list<T: Row>(table: &dyn Table, query: &Query) -> Result<Vec<T>, StorageError> {
+    let entities = query_all(table, query).await?;
+    let (rows, unreadable) = readable(&entities);
+    if unreadable > 0 {
+        tracing::warn!(unreadable, ?table, "rows were skipped because they cannot be read");
+    }
+    Ok(rows)
+}
+
+/// Reads the rows that can be read and counts the others.
+pub(super) fn readable<T: Row>(entities: &[Entity]) -> (Vec<T>, usize) {
+    let mut unreadable = 0;
+    let rows = entities
+        .iter()
+        .filter_map(|entity| match T::from_entity(entity) {
+            Ok(row) => Some(row),
+            Err(error) => {
+                tracing::warn!(%error, "a row is skipped");
+                unreadable += 1;
+                None
+            }
+        })
+        .collect();
+    (rows, unreadable)
+}
+
+/// Reads one row.
+pub(super) async fn get<T: Row>(table: &dyn Table, key: &Key) -> Result<Option<Versioned<T>>, StorageError> {
+    let Some(entity) = table.get(key).await? else { return Ok(None) };
+    let value = T::from_entity(&entity).map_err(unreadable)?;
+    Ok(Some(Versioned { value, etag: entity.etag.unwrap_or_else(|| ETag("*".to_owned())) }))
+}
+
+/// Writes all properties of a noun over those of its row; properties of newer versions stay.
+pub(super) async fn update<T: Row>(table: &dyn Table, value: &T, etag: &ETag) -> Result<ETag, StorageError> {
+    let entity = value.entity();
+    table.merge(&entity.key, &entity.properties, &Expect::Version(etag.clone())).await
+}
+
+/// Deletes a row; `false` when there was none.
+pub(super) async fn delete(table: &dyn Table, key: &Key) -> Result<bool, StorageError> {
+    match table.delete(key, &Expect::Any).await {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == StorageErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) fn unreadable(error: UnreadableRow) -> StorageError {
+    StorageError::new(StorageErrorKind::Invalid, "read", error.key.clone()).because(error)
+}

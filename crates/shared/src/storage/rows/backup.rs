@@ -1,0 +1,166 @@
+//! Records of the backup history as rows.
+
+use chrono::{DateTime, Utc};
+
+use super::super::table::{Entity, Properties, Value};
+use super::database::text;
+use super::history_key::{history_key, id_in};
+use super::read::{Reader, date_time};
+use super::{Row, UnreadableRow, properties};
+use crate::models::{
+    Artifact, Attempt, Backup, BackupState, BackupStatus, DumpProgress, Failure, InvalidId, PlannedBlob, Run,
+    TriggeredBy,
+};
+
+impl Row for Backup {
+    fn entity(&self) -> Entity {
+        let run = self.run();
+        let (artifact, failure) = (self.artifact(), self.failure());
+        let (heartbeat, planned, progress) = match &self.state {
+            BackupState::InProgress(attempt) => {
+                (attempt.heartbeat_at, attempt.planned.as_ref(), attempt.progress)
+            }
+            BackupState::Pending { .. }
+            | BackupState::Completed { .. }
+            | BackupState::Failed { .. }
+            | BackupState::Cancelled { .. } => (None, None, DumpProgress::default()),
+        };
+        let container = artifact.and_then(|a| a.container.as_ref());
+        let bytes = artifact.and_then(|artifact| artifact.bytes).unwrap_or(0);
+        Entity::new(
+            history_key(self.created_at, self.id.as_str()),
+            properties([
+                ("job_id", self.job_id.as_str().into()),
+                ("database_id", self.database_id.as_str().into()),
+                ("database_name", self.database_name.as_str().into()),
+                ("database_type", self.database_type.as_str().into()),
+                ("status", self.status().as_str().into()),
+                ("started_at", instant(run.started_at)),
+                ("completed_at", instant(run.finished_at)),
+                ("duration_seconds", Value::Double(run.seconds.unwrap_or(0.0))),
+                ("blob_name", text(artifact.map(|artifact| &artifact.blob_name))),
+                ("blob_url", text(artifact.and_then(|artifact| artifact.blob_url.as_ref()))),
+                ("container_name", text(container)),
+                ("file_size_bytes", size(bytes)),
+                ("file_format", text(artifact.and_then(|artifact| artifact.format.as_ref()))),
+                ("sha256", text(artifact.and_then(|artifact| artifact.sha256.as_ref()))),
+                ("error_message", text(failure.map(|failure| &failure.message))),
+                ("error_details", text(failure.and_then(|failure| failure.class.as_ref()))),
+                ("retry_count", Value::Int32(i32::try_from(self.retry_count).unwrap_or(i32::MAX))),
+                ("triggered_by", self.triggered_by.as_str().into()),
+                ("tier", text(self.tier.as_ref())),
+                ("created_at", date_time(self.created_at)),
+                ("heartbeat_at", instant(heartbeat)),
+                ("planned_container_name", text(planned.map(|planned| &planned.container))),
+                ("planned_blob_name", text(planned.map(|planned| &planned.name))),
+                ("bytes_dumped", size(progress.dumped_bytes)),
+                ("bytes_uploaded", size(progress.uploaded_bytes)),
+            ]),
+        )
+    }
+
+    fn from_entity(entity: &Entity) -> Result<Self, UnreadableRow> {
+        let row = Reader(entity);
+        let status: BackupStatus = row.parse("status")?;
+        Ok(Self {
+            id: id_in(&entity.key.row)
+                .parse()
+                .map_err(|error: InvalidId| row.unreadable("RowKey", error.to_string()))?,
+            job_id: row.parse("job_id")?,
+            database_id: row.parse("database_id")?,
+            database_name: row.owned("database_name").unwrap_or_default(),
+            database_type: row.parse("database_type")?,
+            // Earlier systems had further words for people's doing; what is not manual is scheduled.
+            triggered_by: row.parse("triggered_by").unwrap_or(TriggeredBy::Scheduler),
+            tier: row.parse_optional("tier")?,
+            created_at: row.required_instant("created_at")?,
+            retry_count: row.number("retry_count").unwrap_or(0),
+            state: state(&row, status)?,
+        })
+    }
+}
+
+/// The properties that a claim changes.
+pub(crate) fn claimed(now: DateTime<Utc>, retry_count: u32, planned: Option<&PlannedBlob>) -> Properties {
+    properties([
+        ("status", BackupStatus::InProgress.as_str().into()),
+        ("started_at", date_time(now)),
+        ("heartbeat_at", date_time(now)),
+        ("retry_count", Value::Int32(i32::try_from(retry_count).unwrap_or(i32::MAX))),
+        ("planned_container_name", text(planned.map(|planned| &planned.container))),
+        ("planned_blob_name", text(planned.map(|planned| &planned.name))),
+        ("bytes_dumped", size(0)),
+        ("bytes_uploaded", size(0)),
+    ])
+}
+
+/// The properties that a sign of life changes.
+pub(crate) fn heartbeat(now: DateTime<Utc>, progress: DumpProgress) -> Properties {
+    properties([
+        ("heartbeat_at", date_time(now)),
+        ("bytes_dumped", size(progress.dumped_bytes)),
+        ("bytes_uploaded", size(progress.uploaded_bytes)),
+    ])
+}
+
+/// Renders a number of bytes; 32 bits would end at 2 GiB.
+fn size(bytes: u64) -> Value {
+    Value::Int64(i64::try_from(bytes).unwrap_or(i64::MAX))
+}
+
+fn state(row: &Reader<'_>, status: BackupStatus) -> Result<BackupState, UnreadableRow> {
+    let run = Run {
+        started_at: row.instant("started_at"),
+        finished_at: row.instant("completed_at"),
+        seconds: row.instant("completed_at").and_then(|_| row.fraction("duration_seconds")),
+    };
+    let failure = || {
+        let message = row.owned("error_message")?;
+        Some(Failure { message, class: row.owned("error_details") })
+    };
+    Ok(match status {
+        BackupStatus::Pending => BackupState::Pending { last_failure: failure() },
+        BackupStatus::InProgress => BackupState::InProgress(Attempt {
+            started_at: run.started_at,
+            heartbeat_at: row.instant("heartbeat_at"),
+            planned: planned(row)?,
+            progress: DumpProgress {
+                dumped_bytes: row.number("bytes_dumped").unwrap_or(0),
+                uploaded_bytes: row.number("bytes_uploaded").unwrap_or(0),
+            },
+        }),
+        BackupStatus::Completed => BackupState::Completed { run, artifact: artifact(row)? },
+        BackupStatus::Failed => {
+            let unknown = || Failure { message: "The reason was not recorded.".to_owned(), class: None };
+            BackupState::Failed { run, failure: failure().unwrap_or_else(unknown) }
+        }
+        BackupStatus::Cancelled => BackupState::Cancelled { run },
+    })
+}
+
+/// Returns the blob that the last attempt had chosen, whatever the state of the record is now.
+pub(crate) fn planned_blob(entity: &Entity) -> Option<PlannedBlob> {
+    planned(&Reader(entity)).ok().flatten()
+}
+
+fn planned(row: &Reader<'_>) -> Result<Option<PlannedBlob>, UnreadableRow> {
+    let container = row.parse_optional("planned_container_name")?;
+    let name = row.owned("planned_blob_name");
+    Ok(container.zip(name).map(|(container, name)| PlannedBlob { container, name }))
+}
+
+fn artifact(row: &Reader<'_>) -> Result<Option<Artifact>, UnreadableRow> {
+    let Some(blob_name) = row.owned("blob_name") else { return Ok(None) };
+    Ok(Some(Artifact {
+        blob_name,
+        blob_url: row.owned("blob_url"),
+        container: row.parse_optional("container_name")?,
+        bytes: row.number("file_size_bytes").filter(|bytes| *bytes > 0),
+        format: row.owned("file_format"),
+        sha256: row.owned("sha256"),
+    }))
+}
+
+fn instant(at: Option<DateTime<Utc>>) -> Value {
+    at.map_or_else(|| "".into(), date_time)
+}

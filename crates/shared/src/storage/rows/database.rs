@@ -1,0 +1,210 @@
+//! Databases as rows of the configuration table.
+
+use std::collections::BTreeMap;
+
+use secrecy::ExposeSecret as _;
+
+use super::super::table::{Entity, Key, Value};
+use super::read::{Reader, date_time};
+use super::{Row, UnreadableRow, properties};
+use crate::models::{Credentials, Database, Endpoint, InvalidId, Login, PolicyChoice, StoredSecret};
+
+/// The partition of all databases.
+pub(crate) const PARTITION: &str = "database";
+
+/// The policy of a database whose row names none.
+const DEFAULT_POLICY: &str = "production-standard";
+
+impl Row for Database {
+    fn entity(&self) -> Entity {
+        let none = Login::default();
+        let login = self.own_login().unwrap_or(&none);
+        let (name, plain) = secret_columns(&login.password);
+        Entity::new(
+            Key::new(PARTITION, self.id.as_str()),
+            properties([
+                ("name", self.name.as_str().into()),
+                ("database_type", self.database_type.as_str().into()),
+                ("engine_id", text(self.engine_id.as_ref())),
+                ("use_engine_credentials", self.uses_engine_credentials().into()),
+                ("host", self.endpoint.host.as_str().into()),
+                ("port", Value::Int32(self.endpoint.port.into())),
+                ("database_name", self.database_name.as_str().into()),
+                ("auth_method", text(login.auth_method.as_ref())),
+                ("username", text(login.username.as_ref())),
+                ("password_secret_name", name),
+                ("password", plain),
+                ("policy_id", text(self.policy.own.as_ref())),
+                ("use_engine_policy", self.policy.from_engine.into()),
+                ("enabled", self.enabled.into()),
+                ("schedule", text(self.schedule.as_ref())),
+                ("retention_days", Value::Int32(self.retention_days.unwrap_or(0).into())),
+                ("backup_destination", text(self.backup_destination.as_ref())),
+                ("compression", self.compression.into()),
+                ("tags", serde_json::json!(self.tags).to_string().into()),
+                ("created_at", date_time(self.created_at)),
+                ("updated_at", date_time(self.updated_at)),
+                ("created_by", text(self.created_by.as_ref())),
+            ]),
+        )
+    }
+
+    fn from_entity(entity: &Entity) -> Result<Self, UnreadableRow> {
+        let row = Reader(entity);
+        let engine_id = row.parse_optional("engine_id")?;
+        let from_engine = row.flag("use_engine_policy", false);
+        let own = row.parse_optional("policy_id")?;
+        let own = match own {
+            None if !from_engine => DEFAULT_POLICY.parse().ok(),
+            own => own,
+        };
+        let credentials = if row.flag("use_engine_credentials", false) && engine_id.is_some() {
+            Credentials::Engine
+        } else {
+            Credentials::Own(login(&row)?)
+        };
+        let created_at = row.made_at();
+        Ok(Self {
+            id: entity
+                .key
+                .row
+                .parse()
+                .map_err(|error: InvalidId| row.unreadable("RowKey", error.to_string()))?,
+            name: row.required("name")?.to_owned(),
+            database_type: row.parse("database_type")?,
+            endpoint: endpoint(&row)?,
+            database_name: row.parse("database_name")?,
+            engine_id,
+            credentials,
+            policy: PolicyChoice { own, from_engine },
+            enabled: row.flag("enabled", true),
+            schedule: schedule(&row),
+            retention_days: row.number("retention_days").filter(|days| *days > 0),
+            backup_destination: row.parse_optional("backup_destination")?,
+            compression: row.flag("compression", true),
+            tags: row.text("tags").map(tags).unwrap_or_default(),
+            created_at,
+            updated_at: row.instant("updated_at").unwrap_or(created_at),
+            created_by: row.owned("created_by"),
+        })
+    }
+}
+
+/// Renders a text that may be missing.
+pub(super) fn text(value: Option<&impl ToString>) -> Value {
+    Value::String(value.map(ToString::to_string).unwrap_or_default())
+}
+
+/// Renders a secret as its two columns: its name in the store, and in development its text. Both
+/// are always written, so that a secret that has moved leaves nothing behind.
+pub(super) fn secret_columns(secret: &StoredSecret) -> (Value, Value) {
+    match secret {
+        StoredSecret::None => ("".into(), "".into()),
+        StoredSecret::Named(name) => (name.as_str().into(), "".into()),
+        StoredSecret::Plain(secret) => ("".into(), secret.expose_secret().into()),
+    }
+}
+
+/// Reads a secret from its two columns.
+pub(super) fn secret(row: &Reader<'_>, name: &'static str, plain: &'static str) -> StoredSecret {
+    match (row.owned(name), row.owned(plain)) {
+        (Some(name), _) => StoredSecret::Named(name),
+        (None, Some(plain)) => StoredSecret::Plain(plain.into()),
+        (None, None) => StoredSecret::None,
+    }
+}
+
+pub(super) fn login(row: &Reader<'_>) -> Result<Login, UnreadableRow> {
+    Ok(Login {
+        auth_method: row.parse_optional("auth_method")?,
+        username: row.parse_optional("username")?,
+        password: secret(row, "password_secret_name", "password"),
+    })
+}
+
+pub(super) fn endpoint(row: &Reader<'_>) -> Result<Endpoint, UnreadableRow> {
+    let port = row.number("port").filter(|port| *port > 0);
+    Ok(Endpoint {
+        host: row.parse("host")?,
+        port: port.ok_or_else(|| row.unreadable("port", "no port number"))?,
+    })
+}
+
+/// Reads the schedule. One that is no schedule counts as none, so that the database is then backed
+/// up by its policy rather than never.
+fn schedule(row: &Reader<'_>) -> Option<crate::schedule::Schedule> {
+    row.parse_optional("schedule").unwrap_or_else(|error| {
+        tracing::warn!(%error, "the stored schedule is not used; the policy decides");
+        None
+    })
+}
+
+/// Reads tags as JSON, or in the form of a Python dictionary of texts that earlier rows have.
+fn tags(text: &str) -> BTreeMap<String, String> {
+    serde_json::from_str(text).ok().or_else(|| python_dictionary(text)).unwrap_or_default()
+}
+
+fn python_dictionary(text: &str) -> Option<BTreeMap<String, String>> {
+    let mut rest = text.trim().strip_prefix('{')?.trim_start();
+    let mut tags = BTreeMap::new();
+    while !rest.starts_with('}') {
+        let (key, after) = python_text(rest)?;
+        let (value, after) = python_text(after.trim_start().strip_prefix(':')?.trim_start())?;
+        tags.insert(key, value);
+        rest = after.trim_start();
+        rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
+    }
+    Some(tags)
+}
+
+/// Reads one quoted text and returns what follows it.
+fn python_text(text: &str) -> Option<(String, &str)> {
+    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+    let mut value = String::new();
+    let mut chars = text.char_indices().skip(1);
+    while let Some((index, c)) = chars.next() {
+        match c {
+            c if c == quote => return Some((value, &text[index + c.len_utf8()..])),
+            '\\' => match chars.next()?.1 {
+                'n' => value.push('\n'),
+                'r' => value.push('\r'),
+                't' => value.push('\t'),
+                'x' => value.push(python_code(&mut chars, 2)?),
+                'u' => value.push(python_code(&mut chars, 4)?),
+                'U' => value.push(python_code(&mut chars, 8)?),
+                other => value.push(other),
+            },
+            c => value.push(c),
+        }
+    }
+    None
+}
+
+/// Reads the character that so many hexadecimal digits stand for.
+fn python_code(chars: &mut impl Iterator<Item = (usize, char)>, digits: usize) -> Option<char> {
+    let digits: String = chars.take(digits).map(|(_, c)| c).collect();
+    char::from_u32(u32::from_str_radix(&digits, 16).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_tags_of_both_systems() {
+        let expected: BTreeMap<String, String> =
+            [("a".to_owned(), "it's".to_owned()), ("b".to_owned(), "2".to_owned())].into();
+        assert_eq!(tags(r#"{"a":"it's","b":"2"}"#), expected);
+        assert_eq!(tags(r#"{'a': "it's", 'b': '2'}"#), expected);
+        assert_eq!(
+            tags("{'owner': 'Zo\u{eb} \\\\ \\u200b\\x07\\U0001f980\\n', 'e': ''}"),
+            BTreeMap::from([
+                ("owner".to_owned(), "Zo\u{eb} \\ \u{200b}\u{7}\u{1f980}\n".to_owned()),
+                ("e".to_owned(), String::new()),
+            ])
+        );
+        assert_eq!(tags("{}"), BTreeMap::new());
+        assert_eq!(tags("{'a': 1}"), BTreeMap::new());
+        assert_eq!(tags("{'a'"), BTreeMap::new());
+    }
+}

@@ -1,0 +1,61 @@
+//! Engines as rows.
+
+use super::super::table::{Entity, Key, Value};
+use super::database::{endpoint, login, secret, secret_columns, text};
+use super::read::{Reader, date_time};
+use super::{Row, UnreadableRow, properties};
+use crate::models::{Engine, InvalidId};
+
+/// The partition of all engines, in their own table and in the configuration table, where earlier
+/// systems kept them.
+pub(crate) const PARTITION: &str = "engine";
+
+impl Row for Engine {
+    fn entity(&self) -> Entity {
+        let (password_name, password) = secret_columns(&self.login.password);
+        let (string_name, string) = secret_columns(&self.connection_string);
+        Entity::new(
+            Key::new(PARTITION, self.id.as_str()),
+            properties([
+                ("name", self.name.as_str().into()),
+                ("engine_type", self.engine_type.as_str().into()),
+                ("host", self.endpoint.host.as_str().into()),
+                ("port", Value::Int32(self.endpoint.port.into())),
+                ("auth_method", text(self.login.auth_method.as_ref())),
+                ("username", text(self.login.username.as_ref())),
+                ("password_secret_name", password_name),
+                ("password", password),
+                ("connection_string_secret_name", string_name),
+                ("connection_string", string),
+                ("policy_id", text(self.policy_id.as_ref())),
+                ("discovery_enabled", self.has_usable_credentials().into()),
+                ("last_discovery", self.last_discovery.map_or_else(|| "".into(), date_time)),
+                ("created_at", date_time(self.created_at)),
+                ("updated_at", date_time(self.updated_at)),
+                ("created_by", text(self.created_by.as_ref())),
+            ]),
+        )
+    }
+
+    fn from_entity(entity: &Entity) -> Result<Self, UnreadableRow> {
+        let row = Reader(entity);
+        let created_at = row.made_at();
+        Ok(Self {
+            id: entity
+                .key
+                .row
+                .parse()
+                .map_err(|error: InvalidId| row.unreadable("RowKey", error.to_string()))?,
+            name: row.required("name")?.to_owned(),
+            engine_type: row.parse("engine_type")?,
+            endpoint: endpoint(&row)?,
+            login: login(&row)?,
+            connection_string: secret(&row, "connection_string_secret_name", "connection_string"),
+            policy_id: row.parse_optional("policy_id")?,
+            last_discovery: row.instant("last_discovery"),
+            created_at,
+            updated_at: row.instant("updated_at").unwrap_or(created_at),
+            created_by: row.owned("created_by"),
+        })
+    }
+}

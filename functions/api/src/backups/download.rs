@@ -1,0 +1,144 @@
+//! `GET /backups/download`: a short-lived address from which a browser can fetch one file.
+//!
+//! What must stay true: an address is made only for a file that exists and that the product knows,
+//! it permits reading that one file, and it ends.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::TimeDelta;
+use serde::Serialize;
+use shared::config::Environment;
+use shared::models::{AuditAction, AuditEvent, AuditResource, Backup, DatabaseId, EngineId};
+use shared::storage::{BackupFilter, BlobAddress};
+use storage_account::BlobReadSas;
+use url::Url;
+
+use crate::actor::Caller;
+use crate::error::ApiError;
+use crate::query::Query;
+use crate::state::{AppState, Now};
+
+/// How long an address works when nobody says, in hours.
+const DEFAULT_HOURS: usize = 24;
+/// The longest name that the service takes, in characters.
+const LONGEST_NAME: usize = 1024;
+
+// Not Debug: whoever has the address may read the file.
+#[derive(Serialize)]
+pub(crate) struct Answer {
+    download_url: String,
+    blob_name: String,
+    expires_in_hours: usize,
+}
+
+/// Makes an address that permits reading one file for some hours.
+pub(crate) async fn download(
+    State(state): State<AppState>,
+    caller: Caller,
+    Now(now): Now,
+    query: Query,
+) -> Result<Json<Answer>, ApiError> {
+    let name = blob_name(&query)?;
+    let hours = query.within("expiry_hours", 1..=168)?.unwrap_or(DEFAULT_HOURS);
+    let record = record(&state, name).await?;
+    let blob = match record.as_ref().and_then(Backup::artifact) {
+        Some(artifact) => state.storage.locate(artifact),
+        None => BlobAddress::new(state.storage.default_container(), name),
+    };
+    if state.storage.blobs.properties(&blob).await?.is_none() {
+        return Err(ApiError::NotFound(format!("The backup file {name}")));
+    }
+    let file_name = name.rsplit('/').next().unwrap_or(name);
+    let expires_at = now + TimeDelta::hours(i64::try_from(hours).unwrap_or(1));
+    let sas = BlobReadSas {
+        container: &blob.container,
+        blob: &blob.name,
+        expires_at,
+        https_only: state.config.environment == Environment::Production,
+        file_name: Some(file_name),
+    };
+    let download_url = sign(&state, &sas)?;
+    let event = downloaded(&state, name, file_name, record.as_ref(), hours).await?;
+    state.storage.audit.record(&caller.actor, event, now).await;
+    Ok(Json(Answer {
+        download_url: download_url.into(),
+        blob_name: name.to_owned(),
+        expires_in_hours: hours,
+    }))
+}
+
+/// Reads the name of the file; one that an address would resolve to another file is refused.
+fn blob_name(query: &Query) -> Result<&str, ApiError> {
+    let name = query.text("blob_name").ok_or_else(|| ApiError::field("blob_name", "is required"))?;
+    let bad = name.chars().count() > LONGEST_NAME
+        || name.contains('\\')
+        || name.chars().any(char::is_control)
+        || name.starts_with('/')
+        || name.ends_with(['/', '.'])
+        || name.contains("..")
+        || name.split('/').any(|part| part == ".");
+    if bad { Err(ApiError::field("blob_name", "is not the name of a backup file")) } else { Ok(name) }
+}
+
+/// Finds the newest record that names the file. The name holds the database's id, in second place or,
+/// in the layout of earlier systems, in first.
+async fn record(state: &AppState, name: &str) -> Result<Option<Backup>, ApiError> {
+    let databases: Vec<DatabaseId> = name.split('/').take(2).filter_map(|part| part.parse().ok()).collect();
+    let filter = BackupFilter { databases: Some(databases), ..BackupFilter::default() };
+    let records = state.storage.backups.list(&filter).await?;
+    let names_it = |backup: &Backup| backup.artifact().is_some_and(|artifact| artifact.blob_name == name);
+    Ok(records.into_iter().find(names_it))
+}
+
+fn sign(state: &AppState, sas: &BlobReadSas<'_>) -> Result<Url, ApiError> {
+    let signed = state.storage.account.as_ref().and_then(|account| sas.sign(account));
+    let url = signed.ok_or_else(|| {
+        ApiError::NotReady(
+            "Download addresses can be signed only with the account key; set STORAGE_CONNECTION_STRING to a \
+             connection string with AccountKey, or fetch the file from the storage account."
+                .to_owned(),
+        )
+    })?;
+    let url = url.map_err(|_| ApiError::Internal("the account key cannot sign"))?;
+    match &state.config.names.public_url {
+        None => Ok(url),
+        Some(public) => moved(url, public).ok_or(ApiError::Internal("STORAGE_PUBLIC_URL cannot be used")),
+    }
+}
+
+/// Replaces scheme and authority; path and signature stay.
+fn moved(mut url: Url, public: &Url) -> Option<Url> {
+    url.set_scheme(public.scheme()).ok()?;
+    url.set_host(public.host_str()).ok()?;
+    url.set_port(public.port()).ok()?;
+    Some(url)
+}
+
+async fn downloaded(
+    state: &AppState,
+    name: &str,
+    file_name: &str,
+    record: Option<&Backup>,
+    hours: usize,
+) -> Result<AuditEvent, ApiError> {
+    let database = match record {
+        Some(backup) => state.storage.databases.get(&backup.database_id).await?,
+        None => None,
+    };
+    let engine_id = database.and_then(|database| database.value.engine_id);
+    let alias = record.map(|backup| backup.database_name.as_str());
+    let event = AuditEvent::new(
+        AuditAction::BackupDownloaded,
+        AuditResource::Backup,
+        name,
+        alias.unwrap_or(file_name),
+    );
+    Ok(event
+        .with("blob_name", name)
+        .with("file_name", file_name)
+        .with("database_type", record.map(|backup| backup.database_type.as_str()))
+        .with("database_id", record.map(|backup| backup.database_id.as_str()))
+        .with("database_alias", alias)
+        .with("engine_id", engine_id.as_ref().map(EngineId::as_str))
+        .with("expiry_hours", hours))
+}

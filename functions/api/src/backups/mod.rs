@@ -1,0 +1,5 @@
+//! The backup history and the files.
+
+pub(crate) mod download;
+pub(crate) mod files;
+pub(crate) mod list;

@@ -1,0 +1,86 @@
+//! `POST /databases`: configures a database.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use shared::models::{
+    AuditAction, AuditEvent, AuditResource, Credentials, Database, DatabaseId, EngineId, PolicyId,
+};
+use shared::secrets::SecretOwner;
+use shared::storage::StorageErrorKind;
+
+use crate::actor::Caller;
+use crate::error::ApiError;
+use crate::json::{Given, Members};
+use crate::references;
+use crate::requests::database::{DatabaseFields, Draft, Origin, wished_id};
+use crate::state::{AppState, Now};
+use crate::views::database::DatabaseView;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Answer {
+    message: String,
+    database: DatabaseView,
+}
+
+/// Stores a new database. Its password is kept first, so that no row is without the one it needs.
+pub(crate) async fn create(
+    State(state): State<AppState>,
+    caller: Caller,
+    Now(now): Now,
+    body: Members,
+) -> Result<(StatusCode, Json<Answer>), ApiError> {
+    let wished = wished_id(&body)?;
+    let is_new_id = wished.is_none();
+    let id = wished.unwrap_or_else(DatabaseId::random);
+    let fields = DatabaseFields::read(&body)?;
+    let engine = match &fields.engine_id {
+        Given::Value(id) => Some(references::named_engine(&state, id).await?),
+        Given::Absent | Given::Null => None,
+    };
+    if let Given::Value(policy) = &fields.policy_id {
+        references::check_policy(&state, policy).await?;
+    }
+    let compression = match fields.compression {
+        Some(given) => given,
+        None => state.storage.settings.get(now).await?.default_compression,
+    };
+    let origin = Origin { id, compression, created_by: caller.actor.email.clone(), now };
+    let draft = fields.create(origin, engine.as_ref())?;
+    let database = keep_password(&state, draft).await?;
+    match state.storage.databases.insert(&database).await {
+        // With an id of ours it is our own row, whose answer was lost on its way.
+        Err(error) if error.kind() == StorageErrorKind::AlreadyExists && is_new_id => {}
+        Err(error) if error.kind() == StorageErrorKind::AlreadyExists => {
+            return Err(ApiError::Conflict(format!(
+                "A database with the id {} exists already.",
+                database.id
+            )));
+        }
+        other => other?,
+    }
+    state.storage.audit.record(&caller.actor, created(&database), now).await;
+    let message = format!("The database {} is configured.", database.name);
+    Ok((StatusCode::CREATED, Json(Answer { message, database: DatabaseView::from(&database) })))
+}
+
+/// Keeps the new password of a draft, if it has one, and notes where it is.
+pub(super) async fn keep_password(state: &AppState, draft: Draft) -> Result<Database, ApiError> {
+    let Draft { mut database, new_password } = draft;
+    if let (Credentials::Own(login), Some(password)) = (&mut database.credentials, new_password) {
+        login.password = state.secrets.keep(SecretOwner::Database(&database.id), password).await?;
+    }
+    Ok(database)
+}
+
+fn created(database: &Database) -> AuditEvent {
+    let Database { id, name, .. } = database;
+    AuditEvent::new(AuditAction::DatabaseCreated, AuditResource::Database, id.as_str(), name)
+        .with("database_type", database.database_type.as_str())
+        .with("engine_id", database.engine_id.as_ref().map(EngineId::as_str))
+        .with("host", database.endpoint.host.as_str())
+        .with("port", database.endpoint.port)
+        .with("database_name", database.database_name.as_str())
+        .with("policy_id", database.policy.own.as_ref().map(PolicyId::as_str))
+}

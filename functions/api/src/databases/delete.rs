@@ -1,0 +1,163 @@
+//! `DELETE /databases/{id}`: forgets a database, and its backups when asked to.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use shared::models::{
+    AuditAction, AuditEvent, AuditResource, Backup, Database, DatabaseId, DatabaseType, EngineId,
+};
+use shared::storage::{BackupFilter, BlobAddress, StorageError};
+
+use crate::actor::Caller;
+use crate::error::ApiError;
+use crate::path::Id;
+use crate::query::Query;
+use crate::references;
+use crate::state::{AppState, Now};
+
+/// How many blobs are listed with one request.
+const PAGE: u32 = 1000;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Answer {
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backups_deleted: Option<Outcome>,
+}
+
+/// What became of the backups.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Outcome {
+    deleted_files: usize,
+    deleted_records: usize,
+    /// What could not be deleted, and why; the records of such files stay.
+    errors: Vec<String>,
+}
+
+/// Deletes the configuration. The backups come first: with the configuration gone, nobody could ask
+/// for their deletion again.
+pub(crate) async fn delete(
+    State(state): State<AppState>,
+    caller: Caller,
+    Now(now): Now,
+    Id(id): Id<DatabaseId>,
+    query: Query,
+) -> Result<Json<Answer>, ApiError> {
+    let database = references::database(&state, &id).await?.value;
+    let backups_deleted =
+        if query.flag("delete_backups") { Some(delete_backups(&state, &database).await?) } else { None };
+    state.storage.databases.delete(&id).await?;
+    if let Err(error) = state.storage.slots.forget(&id).await {
+        // Only a database of the same id would ever look at them again.
+        tracing::warn!(error = &error as &dyn Error, database_id = %id, "the slots of a deleted database stay");
+    }
+    let event = deleted(&database, backups_deleted.as_ref());
+    state.storage.audit.record(&caller.actor, event, now).await;
+    let message = format!("The database {} is deleted.", database.name);
+    Ok(Json(Answer { message, backups_deleted }))
+}
+
+/// Deletes the files and the records of a database's backups, and files without a record too.
+async fn delete_backups(state: &AppState, database: &Database) -> Result<Outcome, ApiError> {
+    let storage = &state.storage;
+    let mut result = Outcome::default();
+    let mut containers = BTreeSet::from([storage.default_container().to_owned()]);
+    containers.extend(database.backup_destination.as_ref().map(ToString::to_string));
+    for backup in storage.backups.list(&BackupFilter::of(&database.id)).await? {
+        if let Some(artifact) = backup.artifact() {
+            let blob = storage.locate(artifact);
+            containers.insert(blob.container.clone());
+            if !delete_file(state, &blob, &mut result).await {
+                continue;
+            }
+        }
+        delete_record(state, &backup, &mut result).await;
+    }
+    for container in &containers {
+        for prefix in prefixes(&database.id) {
+            if let Err(error) = delete_files(state, container, &prefix, &mut result).await {
+                note(&mut result, &format!("{container}/{prefix}"), &error);
+            }
+        }
+    }
+    Ok(result)
+}
+
+/// Returns the folders that belong to a database alone: one for each type that it may have had, and
+/// the one of earlier systems, which began with the id. An id that is the name of a type has no such
+/// folder: the files of all databases of the type are in it.
+fn prefixes(id: &DatabaseId) -> Vec<String> {
+    let typed = DatabaseType::ALL.iter().map(|kind| format!("{kind}/{id}/"));
+    let older = id.as_str().parse::<DatabaseType>().is_err().then(|| format!("{id}/"));
+    typed.chain(older).collect()
+}
+
+/// Deletes the files with a prefix; those that have been tried before and stayed are not tried again.
+async fn delete_files(
+    state: &AppState,
+    container: &str,
+    prefix: &str,
+    result: &mut Outcome,
+) -> Result<(), StorageError> {
+    let mut marker = None;
+    loop {
+        let page = state.storage.blobs.list(container, prefix, marker.as_deref(), PAGE).await?;
+        for blob in page.blobs {
+            let blob = BlobAddress::new(container, blob.name);
+            let failed_before = format!("{blob}:");
+            if !result.errors.iter().any(|error| error.starts_with(&failed_before)) {
+                delete_file(state, &blob, result).await;
+            }
+        }
+        match page.marker {
+            Some(next) => marker = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Deletes a file and tells whether it is gone.
+async fn delete_file(state: &AppState, blob: &BlobAddress, result: &mut Outcome) -> bool {
+    match state.storage.blobs.delete(blob).await {
+        Ok(existed) => {
+            result.deleted_files += usize::from(existed);
+            true
+        }
+        Err(error) => {
+            note(result, &blob.to_string(), &error);
+            false
+        }
+    }
+}
+
+async fn delete_record(state: &AppState, backup: &Backup, result: &mut Outcome) {
+    match state.storage.backups.delete(backup).await {
+        Ok(existed) => result.deleted_records += usize::from(existed),
+        Err(error) => note(result, &format!("record {}", backup.id), &error),
+    }
+}
+
+/// Notes what stays, in words for the caller; the reason in storage's words goes to the log.
+fn note(result: &mut Outcome, what: &str, error: &StorageError) {
+    tracing::warn!(error = error as &dyn Error, what, "a backup could not be deleted");
+    result.errors.push(format!("{what}: could not be deleted; delete it in the storage account"));
+}
+
+fn deleted(database: &Database, backups: Option<&Outcome>) -> AuditEvent {
+    let Database { id, name, .. } = database;
+    let event = AuditEvent::new(AuditAction::DatabaseDeleted, AuditResource::Database, id.as_str(), name)
+        .with("database_type", database.database_type.as_str())
+        .with("engine_id", database.engine_id.as_ref().map(EngineId::as_str))
+        .with("host", database.endpoint.host.as_str())
+        .with("port", database.endpoint.port)
+        .with("database_name", database.database_name.as_str());
+    match backups {
+        None => event,
+        Some(result) => event
+            .with("backups_deleted", result.deleted_files)
+            .with("records_deleted", result.deleted_records),
+    }
+}

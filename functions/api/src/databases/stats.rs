@@ -1,0 +1,38 @@
+//! `GET /databases/{id}/backup-stats`: how much a database has in its history.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use shared::models::DatabaseId;
+use shared::storage::BackupFilter;
+
+use crate::error::ApiError;
+use crate::path::Id;
+use crate::references;
+use crate::state::AppState;
+use crate::texts::size_text;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Stats {
+    database_id: DatabaseId,
+    count: usize,
+    total_size_bytes: u64,
+    total_size_formatted: String,
+}
+
+/// Counts the records of a database and adds up their files.
+pub(crate) async fn stats(
+    State(state): State<AppState>,
+    Id(id): Id<DatabaseId>,
+) -> Result<Json<Stats>, ApiError> {
+    references::database(&state, &id).await?;
+    let backups = state.storage.backups.list(&BackupFilter::of(&id)).await?;
+    let sizes = backups.iter().filter_map(|backup| backup.artifact()?.bytes);
+    let total = sizes.fold(0, u64::saturating_add);
+    Ok(Json(Stats {
+        database_id: id,
+        count: backups.len(),
+        total_size_bytes: total,
+        total_size_formatted: size_text(total),
+    }))
+}

@@ -1,0 +1,97 @@
+//! `POST /engines`: configures a server.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use shared::models::{AuditAction, AuditEvent, AuditResource, Engine, EngineId};
+use shared::secrets::SecretOwner;
+use shared::storage::StorageErrorKind;
+
+use super::discovery;
+use crate::actor::Caller;
+use crate::error::ApiError;
+use crate::json::Members;
+use crate::references;
+use crate::requests::engine::NewEngine;
+use crate::state::{AppState, Now};
+use crate::views::engine::{DiscoveredView, EngineView};
+
+/// How long listing the databases may hold up the answer; the client programs' start included.
+const DISCOVERY_LIMIT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Answer {
+    engine: EngineView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discovered_databases: Option<Vec<DiscoveredView>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discovery_error: Option<String>,
+}
+
+/// Stores a new engine, and lists its databases when asked to. That these cannot be listed does not
+/// undo the engine.
+pub(crate) async fn create(
+    State(state): State<AppState>,
+    caller: Caller,
+    Now(now): Now,
+    body: Members,
+) -> Result<(StatusCode, Json<Answer>), ApiError> {
+    let new = NewEngine::read(&body, EngineId::random(), caller.actor.email.clone(), now)?;
+    if let Some(policy) = &new.engine.policy_id {
+        references::check_policy(&state, policy).await?;
+    }
+    refuse_duplicate(&state, &new.engine).await?;
+    let NewEngine { mut engine, password, connection_string, discover } = new;
+    if let Some(password) = password {
+        engine.login.password = state.secrets.keep(SecretOwner::Engine(&engine.id), password).await?;
+    }
+    if let Some(text) = connection_string {
+        let owner = SecretOwner::EngineConnectionString(&engine.id);
+        engine.connection_string = state.secrets.keep(owner, text).await?;
+    }
+    match state.storage.engines.insert(&engine).await {
+        // The id is new: it is our own row, whose answer was lost on its way.
+        Err(error) if error.kind() == StorageErrorKind::AlreadyExists => {}
+        other => other?,
+    }
+    state.storage.audit.record(&caller.actor, created(&engine), now).await;
+    let discovered = if discover && engine.has_usable_credentials() {
+        Some(discovery::discover(&state, &mut engine, DISCOVERY_LIMIT, now).await)
+    } else {
+        None
+    };
+    let (discovered_databases, discovery_error) = match discovered {
+        None => (None, None),
+        Some(Ok(databases)) => (Some(databases), None),
+        Some(Err(error)) => (None, Some(error.text())),
+    };
+    let engine = EngineView::new(&engine, 0);
+    Ok((StatusCode::CREATED, Json(Answer { engine, discovered_databases, discovery_error })))
+}
+
+/// Refuses a server that is configured already.
+async fn refuse_duplicate(state: &AppState, new: &Engine) -> Result<(), ApiError> {
+    let same = |known: &Engine| {
+        known.engine_type == new.engine_type
+            && known.endpoint.port == new.endpoint.port
+            && known.endpoint.host.as_str().eq_ignore_ascii_case(new.endpoint.host.as_str())
+    };
+    match state.storage.engines.list().await?.into_iter().find(same) {
+        None => Ok(()),
+        Some(known) => Err(ApiError::Conflict(format!(
+            "The {} server {}:{} is configured already, as {}.",
+            known.engine_type, known.endpoint.host, known.endpoint.port, known.name
+        ))),
+    }
+}
+
+fn created(engine: &Engine) -> AuditEvent {
+    AuditEvent::new(AuditAction::Create, AuditResource::Engine, engine.id.as_str(), engine.name.as_str())
+        .with("engine_id", engine.id.as_str())
+        .with("engine_type", engine.engine_type.as_str())
+        .with("host", engine.endpoint.host.as_str())
+        .with("port", engine.endpoint.port)
+}

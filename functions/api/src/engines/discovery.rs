@@ -1,0 +1,118 @@
+//! Discovery: which databases a server has, beside those that are configured.
+
+use std::error::Error;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use dump::{DumpError, Limits, Target};
+use shared::connection::{ConnectionError, for_engine};
+use shared::models::{Database, DatabaseType, Engine};
+use shared::storage::{StorageError, StorageErrorKind};
+
+use crate::error::ApiError;
+use crate::state::AppState;
+use crate::texts::one_line;
+use crate::views::engine::DiscoveredView;
+
+/// The longest text of a client program's failure, in characters.
+const LONGEST: usize = 500;
+
+/// Why the databases of a server could not be listed.
+#[derive(Debug)]
+pub(super) enum DiscoveryError {
+    /// Its credentials do not suffice.
+    Connection(ConnectionError),
+    /// The server did not give them.
+    Server(DumpError),
+    /// It took too long.
+    Timeout(Duration),
+    /// Storage failed.
+    Storage(StorageError),
+}
+
+impl DiscoveryError {
+    /// Renders the reason for the caller.
+    pub(super) fn text(self) -> String {
+        match self {
+            Self::Connection(error) => error.to_string(),
+            Self::Server(error) => one_line(&error.to_string(), LONGEST),
+            Self::Timeout(limit) => format!("the server did not answer within {} seconds", limit.as_secs()),
+            Self::Storage(error) => {
+                tracing::warn!(error = &error as &dyn Error, "discovery failed");
+                "the storage of this service cannot be used at the moment; discover again later".to_owned()
+            }
+        }
+    }
+}
+
+impl From<DiscoveryError> for ApiError {
+    fn from(error: DiscoveryError) -> Self {
+        match error {
+            DiscoveryError::Connection(error) => error.into(),
+            DiscoveryError::Storage(error) => error.into(),
+            DiscoveryError::Server(_) | DiscoveryError::Timeout(_) => {
+                Self::Invalid(format!("The databases could not be listed: {}.", error.text()))
+            }
+        }
+    }
+}
+
+/// Asks a server for its databases and notes on the engine when that last succeeded.
+pub(super) async fn discover(
+    state: &AppState,
+    engine: &mut Engine,
+    limit: Duration,
+    now: DateTime<Utc>,
+) -> Result<Vec<DiscoveredView>, DiscoveryError> {
+    let connection = for_engine(engine, &state.secrets).await.map_err(DiscoveryError::Connection)?;
+    let target = Target {
+        kind: connection.database_type,
+        host: connection.endpoint.host.to_string(),
+        port: connection.endpoint.port,
+        username: connection.username.to_string(),
+        password: connection.password,
+        database: String::new(),
+    };
+    let limits = Limits { deadline: limit, ..Limits::default() };
+    let names = tokio::time::timeout(limit, dump::discover(&state.tools, &target, &limits))
+        .await
+        .map_err(|_| DiscoveryError::Timeout(limit))?
+        .map_err(DiscoveryError::Server)?;
+    let mut configured = state.storage.databases.list().await.map_err(DiscoveryError::Storage)?;
+    configured.retain(|database| database.engine_id.as_ref() == Some(&engine.id));
+    note_success(state, engine, now).await.map_err(DiscoveryError::Storage)?;
+    Ok(joined(target.kind, names, &configured))
+}
+
+/// Joins what the server has with what is configured for it, by name.
+fn joined(kind: DatabaseType, mut names: Vec<String>, configured: &[Database]) -> Vec<DiscoveredView> {
+    names.extend(configured.iter().map(|database| database.database_name.to_string()));
+    names.sort();
+    names.dedup();
+    let view = |name: String| {
+        let existing = configured.iter().find(|database| database.database_name.as_str() == name);
+        DiscoveredView {
+            exists: existing.is_some(),
+            existing_id: existing.map(|database| database.id.clone()),
+            is_system: kind.is_system_database(&name),
+            name,
+        }
+    };
+    names.into_iter().map(view).collect()
+}
+
+/// Notes the time of the discovery. Somebody who changes the engine at the same moment wins twice at
+/// most; the note is then left out, since the list itself is what was asked for.
+async fn note_success(state: &AppState, engine: &mut Engine, now: DateTime<Utc>) -> Result<(), StorageError> {
+    engine.last_discovery = Some(now);
+    for _ in 0..2 {
+        let Some(mut stored) = state.storage.engines.get(&engine.id).await? else { return Ok(()) };
+        stored.value.last_discovery = Some(now);
+        match state.storage.engines.update(&stored.value, &stored.etag).await {
+            Err(error) if error.kind() == StorageErrorKind::Changed => {}
+            other => return other,
+        }
+    }
+    tracing::warn!(engine_id = %engine.id, "the time of a discovery could not be noted");
+    Ok(())
+}

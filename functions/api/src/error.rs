@@ -1,0 +1,222 @@
+//! Every way in which a request can fail, and the one mapping to a status and a body.
+//!
+//! Texts go to people in dialogs. What storage or a secret store said stays in the log.
+
+use std::any::Any;
+use std::error::Error;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use shared::connection::ConnectionError;
+use shared::models::{AuditId, UserRole};
+use shared::secrets::SecretError;
+use shared::storage::{StorageError, StorageErrorKind};
+
+/// Why a request fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// The request cannot be used; the text names the field and the rule.
+    #[error("{0}")]
+    Invalid(String),
+    /// Nobody has signed in.
+    #[error("Sign-in with the directory is required.")]
+    SignInRequired,
+    /// The caller's role is too low.
+    #[error("This needs the role {0}; ask an administrator to give it to you.")]
+    RoleTooLow(UserRole),
+    /// There is no such thing.
+    #[error("{0} does not exist; it may have been deleted.")]
+    NotFound(String),
+    /// The router knows no such path.
+    #[error("There is no such path; every path begins with the prefix of the API.")]
+    NoSuchPath,
+    /// The path exists, the method does not.
+    #[error("This path does not have the method {0}.")]
+    NoSuchMethod(String),
+    /// It would be there twice, or somebody else changed it at the same time.
+    #[error("{0}")]
+    Conflict(String),
+    /// The body is longer than is read.
+    #[error("The request body is too large; 2 MiB are read at most.")]
+    TooLarge,
+    /// Something that the request needs is not set up or does not answer.
+    #[error("{0}")]
+    NotReady(String),
+    /// Storage failed.
+    #[error("storage failed")]
+    Storage(#[from] StorageError),
+    /// The secret store failed.
+    #[error("a secret could not be kept or read")]
+    Secret(#[from] SecretError),
+    /// A mistake of ours.
+    #[error("{0}")]
+    Internal(&'static str),
+}
+
+#[derive(Serialize)]
+struct Body {
+    error: String,
+    /// Finds the line of the log that has the reason; only with a 500.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+}
+
+impl ApiError {
+    /// Makes the error of a field that breaks its rule.
+    pub(crate) fn field(name: &str, problem: impl std::fmt::Display) -> Self {
+        Self::Invalid(format!("{name}: {problem}"))
+    }
+
+    /// Returns the status, and the text for the caller; no text means that only the log tells.
+    fn answer(&self) -> (StatusCode, Option<String>) {
+        let own = || Some(self.to_string());
+        match self {
+            Self::Invalid(_) => (StatusCode::BAD_REQUEST, own()),
+            Self::SignInRequired => (StatusCode::UNAUTHORIZED, own()),
+            Self::RoleTooLow(_) => (StatusCode::FORBIDDEN, own()),
+            Self::NotFound(_) | Self::NoSuchPath => (StatusCode::NOT_FOUND, own()),
+            Self::NoSuchMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, own()),
+            Self::Conflict(_) => (StatusCode::CONFLICT, own()),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, own()),
+            Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, own()),
+            Self::Storage(error) => storage_answer(error.kind()),
+            Self::Secret(error @ SecretError::NoStore) => {
+                (StatusCode::SERVICE_UNAVAILABLE, Some(sentence(&error.to_string())))
+            }
+            Self::Secret(error @ SecretError::ForeignName) => {
+                (StatusCode::BAD_REQUEST, Some(sentence(&error.to_string())))
+            }
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, None),
+        }
+    }
+}
+
+fn storage_answer(kind: StorageErrorKind) -> (StatusCode, Option<String>) {
+    let (status, text) = match kind {
+        StorageErrorKind::NotFound => {
+            (StatusCode::NOT_FOUND, "It does not exist any more; somebody may have deleted it just now.")
+        }
+        StorageErrorKind::AlreadyExists => (StatusCode::CONFLICT, "It exists already."),
+        StorageErrorKind::Changed => {
+            (StatusCode::CONFLICT, "Somebody else has changed it at the same time; load it again and repeat.")
+        }
+        StorageErrorKind::Unavailable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The storage of this service cannot be reached or is busy; try again in a moment.",
+        ),
+        StorageErrorKind::Denied => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "This service may not use its storage; ask an administrator to check its key or its roles.",
+        ),
+        StorageErrorKind::Invalid => return (StatusCode::INTERNAL_SERVER_ERROR, None),
+    };
+    (status, Some(text.to_owned()))
+}
+
+/// Makes a sentence of an error text.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        match self.answer() {
+            (status, Some(error)) => {
+                if status.is_server_error() {
+                    tracing::warn!(error = &self as &dyn Error, status = status.as_u16(), "a request failed");
+                }
+                (status, Json(Body { error, request_id: None })).into_response()
+            }
+            (status, None) => {
+                let request_id = correlation_id();
+                tracing::error!(error = &self as &dyn Error, request_id, "a request failed unexpectedly");
+                (status, unexpected(request_id)).into_response()
+            }
+        }
+    }
+}
+
+impl From<ConnectionError> for ApiError {
+    fn from(error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::Secret(error) => Self::Secret(error),
+            ConnectionError::EngineGone
+            | ConnectionError::NoUsername(_)
+            | ConnectionError::NoPassword(_)
+            | ConnectionError::Unsupported { .. } => Self::Invalid(sentence(&error.to_string())),
+        }
+    }
+}
+
+/// Answers for every path that nobody has.
+pub(crate) async fn no_such_path() -> ApiError {
+    ApiError::NoSuchPath
+}
+
+/// Answers for a path that has other methods.
+pub(crate) async fn method_not_allowed(method: axum::http::Method) -> ApiError {
+    ApiError::NoSuchMethod(method.to_string())
+}
+
+/// Answers in place of a handler that panicked; the panic itself has been logged by the hook.
+pub(crate) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    let request_id = correlation_id();
+    tracing::error!(request_id, "a request ended in a panic");
+    (StatusCode::INTERNAL_SERVER_ERROR, unexpected(request_id)).into_response()
+}
+
+fn unexpected(request_id: String) -> Json<Body> {
+    let error =
+        format!("Something went wrong that was not foreseen; the log has the reason under {request_id}.");
+    Json(Body { error, request_id: Some(request_id) })
+}
+
+/// Makes an id that nobody else has; which kind of id it is does not matter.
+fn correlation_id() -> String {
+    AuditId::random().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_storage_error_has_its_status() {
+        let kinds = [
+            StorageErrorKind::NotFound,
+            StorageErrorKind::AlreadyExists,
+            StorageErrorKind::Changed,
+            StorageErrorKind::Unavailable,
+            StorageErrorKind::Denied,
+            StorageErrorKind::Invalid,
+        ];
+        let lines = kinds.map(|kind| {
+            let error = StorageError::new(kind, "read", "secret-account/x").because("AccountKey=abc");
+            let (status, text) = ApiError::from(error).answer();
+            format!("{} {}", status.as_u16(), text.unwrap_or_else(|| "(only the log tells)".to_owned()))
+        });
+        insta::assert_snapshot!(lines.join("\n"), @"
+        404 It does not exist any more; somebody may have deleted it just now.
+        409 It exists already.
+        409 Somebody else has changed it at the same time; load it again and repeat.
+        503 The storage of this service cannot be reached or is busy; try again in a moment.
+        503 This service may not use its storage; ask an administrator to check its key or its roles.
+        500 (only the log tells)
+        ");
+    }
+
+    #[test]
+    fn secrets_that_cannot_be_kept_are_a_503() {
+        let lines = [SecretError::NoStore, SecretError::ForeignName].map(|error| {
+            let (status, text) = ApiError::from(error).answer();
+            format!("{} {}", status.as_u16(), text.unwrap_or_default())
+        });
+        insta::assert_snapshot!(lines.join("\n"), @"
+        503 No secret store is set up, so passwords cannot be kept; set KEY_VAULT_NAME, or ENVIRONMENT=development on a developer's machine.
+        400 The stored secret name does not belong to this entry; enter the password again.
+        ");
+    }
+}

@@ -1,0 +1,4 @@
+//! Backup policies.
+
+pub(crate) mod get;
+pub(crate) mod list;

@@ -1,0 +1,41 @@
+//! Things that a request refers to, found or refused.
+
+use shared::models::{DEFAULT_POLICY, DatabaseId, Engine, EngineId, PolicyId};
+use shared::storage::Versioned;
+
+use crate::error::ApiError;
+use crate::path::not_found;
+use crate::state::AppState;
+
+/// Finds a database; 404 when there is none.
+pub(crate) async fn database(
+    state: &AppState,
+    id: &DatabaseId,
+) -> Result<Versioned<shared::models::Database>, ApiError> {
+    state.storage.databases.get(id).await?.ok_or_else(|| not_found(id))
+}
+
+/// Finds an engine; 404 when there is none.
+pub(crate) async fn engine(state: &AppState, id: &EngineId) -> Result<Versioned<Engine>, ApiError> {
+    state.storage.engines.get(id).await?.ok_or_else(|| not_found(id))
+}
+
+/// Finds an engine by a text from a body; a text that no engine can be called by is a 404 as well.
+pub(crate) async fn named_engine(state: &AppState, id: &str) -> Result<Engine, ApiError> {
+    let id: EngineId =
+        id.parse().map_err(|_| ApiError::NotFound("The engine of this engine_id".to_owned()))?;
+    Ok(engine(state, &id).await?.value)
+}
+
+/// Refuses a policy that does not exist. Those that every installation has are made first when they
+/// are missing, as on an account that was empty a moment ago.
+pub(crate) async fn check_policy(state: &AppState, id: &PolicyId) -> Result<(), ApiError> {
+    if id.as_str() == DEFAULT_POLICY || state.storage.policies.get(id).await?.is_some() {
+        return Ok(());
+    }
+    state.storage.policies.seed(state.clock.now()).await?;
+    if state.storage.policies.get(id).await?.is_some() {
+        return Ok(());
+    }
+    Err(ApiError::field("policy_id", format!("there is no backup policy {id}; choose one of the list")))
+}

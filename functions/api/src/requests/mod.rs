@@ -1,0 +1,5 @@
+//! What requests hold, turned into the domain. Every error names its field.
+
+pub(crate) mod connection_test;
+pub(crate) mod database;
+pub(crate) mod engine;

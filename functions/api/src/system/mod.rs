@@ -1,0 +1,4 @@
+//! The service itself: does it live, and which is it.
+
+pub(crate) mod health;
+pub(crate) mod version;

@@ -1,0 +1,102 @@
+//! Backups as answers show them.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use shared::models::{
+    Backup, BackupId, BackupState, BackupStatus, DatabaseId, DatabaseType, EngineId, JobId, Tier, TriggeredBy,
+};
+
+/// A record of the history as answers show it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct BackupView {
+    pub id: BackupId,
+    pub job_id: JobId,
+    pub database_id: DatabaseId,
+    pub database_name: String,
+    pub database_type: DatabaseType,
+    /// The engine that the database has today; left out when it has none.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineOfBackup>,
+    pub status: BackupStatus,
+    pub started_at: Option<DateTime<Utc>>,
+    pub completed_at: Option<DateTime<Utc>>,
+    pub duration_seconds: Option<f64>,
+    pub blob_name: Option<String>,
+    pub blob_url: Option<String>,
+    pub file_size_bytes: Option<u64>,
+    pub file_format: Option<String>,
+    pub error_message: Option<String>,
+    pub error_details: Option<String>,
+    pub retry_count: u32,
+    pub triggered_by: TriggeredBy,
+    pub tier: Option<Tier>,
+    pub created_at: DateTime<Utc>,
+    /// How far a running backup has come; left out in every other state.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<ProgressView>,
+}
+
+/// The engine of a backup's database.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct EngineOfBackup {
+    pub engine_id: EngineId,
+    /// `null` when the engine does not exist any more.
+    pub engine_name: Option<String>,
+}
+
+/// How far a running backup has come.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct ProgressView {
+    /// Bytes written by the dump tool.
+    pub bytes_dumped: u64,
+    /// Bytes taken by storage, after compression.
+    pub bytes_uploaded: u64,
+    /// The last sign of life of its processor.
+    pub heartbeat_at: Option<DateTime<Utc>>,
+}
+
+impl BackupView {
+    /// Shows a record together with the engine that its database has today.
+    pub(crate) fn new(backup: Backup, engine: Option<EngineOfBackup>) -> Self {
+        let run = backup.run();
+        let failure = backup.failure().cloned();
+        let artifact = backup.artifact().cloned();
+        Self {
+            status: backup.status(),
+            progress: progress(&backup.state),
+            id: backup.id,
+            job_id: backup.job_id,
+            database_id: backup.database_id,
+            database_name: backup.database_name,
+            database_type: backup.database_type,
+            engine,
+            started_at: run.started_at,
+            completed_at: run.finished_at,
+            duration_seconds: run.seconds,
+            blob_url: artifact.as_ref().and_then(|artifact| artifact.blob_url.clone()),
+            file_size_bytes: artifact.as_ref().and_then(|artifact| artifact.bytes),
+            file_format: artifact.as_ref().and_then(|artifact| artifact.format.clone()),
+            blob_name: artifact.map(|artifact| artifact.blob_name),
+            error_details: failure.as_ref().and_then(|failure| failure.class.clone()),
+            error_message: failure.map(|failure| failure.message),
+            retry_count: backup.retry_count,
+            triggered_by: backup.triggered_by,
+            tier: backup.tier,
+            created_at: backup.created_at,
+        }
+    }
+}
+
+fn progress(state: &BackupState) -> Option<ProgressView> {
+    match state {
+        BackupState::InProgress(attempt) => Some(ProgressView {
+            bytes_dumped: attempt.progress.dumped_bytes,
+            bytes_uploaded: attempt.progress.uploaded_bytes,
+            heartbeat_at: attempt.heartbeat_at,
+        }),
+        BackupState::Pending { .. }
+        | BackupState::Completed { .. }
+        | BackupState::Failed { .. }
+        | BackupState::Cancelled { .. } => None,
+    }
+}

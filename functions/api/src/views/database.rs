@@ -1,0 +1,88 @@
+//! Databases as answers show them.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use shared::models::{
+    AuthMethod, ContainerName, Database, DatabaseId, DatabaseName, DatabaseType, EngineId, Host, PolicyId,
+    StoredSecret, UserName,
+};
+
+/// A database as answers show it.
+#[expect(clippy::struct_excessive_bools, reason = "the contract has them")]
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct DatabaseView {
+    pub id: DatabaseId,
+    pub name: String,
+    pub database_type: DatabaseType,
+    pub engine_id: Option<EngineId>,
+    pub use_engine_credentials: bool,
+    pub host: Host,
+    pub port: u16,
+    pub database_name: DatabaseName,
+    pub auth_method: Option<AuthMethod>,
+    pub username: Option<UserName>,
+    pub password_secret_name: Option<String>,
+    pub policy_id: Option<PolicyId>,
+    pub use_engine_policy: bool,
+    pub enabled: bool,
+    pub schedule: Option<String>,
+    pub retention_days: Option<u16>,
+    pub backup_destination: Option<ContainerName>,
+    pub compression: bool,
+    pub tags: BTreeMap<String, String>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub created_by: Option<String>,
+    /// Only in lists, and there only when the engine exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine_name: Option<String>,
+}
+
+impl DatabaseView {
+    /// Shows a database together with the name of its engine.
+    pub(crate) fn with_engine_name(database: &Database, engine_name: Option<String>) -> Self {
+        Self { engine_name, ..Self::from(database) }
+    }
+}
+
+impl From<&Database> for DatabaseView {
+    fn from(database: &Database) -> Self {
+        let database = database.clone();
+        let login = database.own_login().cloned().unwrap_or_default();
+        Self {
+            use_engine_credentials: database.uses_engine_credentials(),
+            id: database.id,
+            name: database.name,
+            database_type: database.database_type,
+            engine_id: database.engine_id,
+            host: database.endpoint.host,
+            port: database.endpoint.port,
+            database_name: database.database_name,
+            auth_method: login.auth_method,
+            username: login.username,
+            password_secret_name: secret_name(login.password),
+            policy_id: database.policy.own,
+            use_engine_policy: database.policy.from_engine,
+            enabled: database.enabled,
+            schedule: database.schedule.map(|schedule| schedule.to_string()),
+            retention_days: database.retention_days,
+            backup_destination: database.backup_destination,
+            compression: database.compression,
+            tags: database.tags,
+            created_at: database.created_at,
+            updated_at: database.updated_at,
+            created_by: database.created_by,
+            engine_name: None,
+        }
+    }
+}
+
+/// Returns the name under which a secret is kept, which is no secret itself.
+pub(super) fn secret_name(secret: StoredSecret) -> Option<String> {
+    match secret {
+        StoredSecret::Named(name) => Some(name),
+        StoredSecret::None | StoredSecret::Plain(_) => None,
+    }
+}

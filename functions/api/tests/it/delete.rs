@@ -1,0 +1,122 @@
+//! Deleting a database, with and without its backups.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use shared::storage::{BlobAddress, BlobCall, BlobStore as _, Fault, FaultyBlobs, StorageErrorKind};
+
+use crate::support::{World, pretty};
+
+async fn with_backups() -> World {
+    let world = World::new();
+    world.create_database("d-1", json!({"backup_destination": "own"})).await;
+    world.create_database("d-2", json!({})).await;
+    world.completed("d-1", "2026-02-01T02:00:00Z", "backups", 10).await;
+    world.completed("d-1", "2026-02-02T02:00:00Z", "own", 20).await;
+    world.completed("d-2", "2026-02-03T02:00:00Z", "backups", 30).await;
+    // Files that no record names: one of today, one of the older layout, one of somebody with a longer id.
+    world.put(&BlobAddress::new("own", "mysql/d-1/20260101_000000.sql.gz"), 5).await;
+    world.put(&BlobAddress::new("backups", "d-1/2025/01/01/x.sql.gz"), 5).await;
+    world.put(&BlobAddress::new("backups", "mysql/d-10/20260101_000000.sql.gz"), 5).await;
+    world.expect(202, "POST", "/databases/d-1/backup", None).await;
+    world
+}
+
+async fn left(world: &World) -> String {
+    let mut lines = Vec::new();
+    for container in ["backups", "own"] {
+        let page = world.blobs.list(container, "", None, 100).await.unwrap();
+        lines.extend(page.blobs.into_iter().map(|blob| format!("{container}/{}", blob.name)));
+    }
+    lines.push(format!("{} records", world.table("backuphistory").rows().await.len()));
+    lines.join("\n")
+}
+
+#[tokio::test]
+async fn backups_stay_unless_they_are_named() {
+    let world = with_backups().await;
+    let before = left(&world).await;
+    let answer = world.expect(200, "DELETE", "/databases/d-1", None).await;
+    insta::assert_snapshot!(pretty(&answer), @r#"
+    {
+      "message": "The database Orders d-1 is deleted."
+    }
+    "#);
+    assert_eq!(left(&world).await, before);
+    world.expect(404, "GET", "/databases/d-1", None).await;
+    world.expect(404, "DELETE", "/databases/d-1?delete_backups=true", None).await;
+    let audit = world.audit().await;
+    insta::assert_snapshot!(audit.lines().rev().take(2).collect::<Vec<_>>().join("\n"), @r#"
+      {"database_name":"orders","database_type":"mysql","engine_id":null,"host":"db1.example","port":3306}
+    database_deleted database d-1 "Orders d-1" by admin@dilux.tech from 203.0.113.7: success -
+    "#);
+}
+
+#[tokio::test]
+async fn all_files_and_records_of_the_database_go_and_no_others() {
+    let world = with_backups().await;
+    let answer = world.expect(200, "DELETE", "/databases/d-1?delete_backups=true", None).await;
+    insta::assert_snapshot!(pretty(&answer), @r#"
+    {
+      "backups_deleted": {
+        "deleted_files": 4,
+        "deleted_records": 3,
+        "errors": []
+      },
+      "message": "The database Orders d-1 is deleted."
+    }
+    "#);
+    insta::assert_snapshot!(left(&world).await, @"
+    backups/mysql/d-10/20260101_000000.sql.gz
+    backups/mysql/d-2/20260203_020000.sql.gz
+    1 records
+    ");
+    let audit = world.audit().await;
+    insta::assert_snapshot!(audit.lines().rev().take(2).collect::<Vec<_>>().join("\n"), @r#"
+      {"backups_deleted":4,"database_name":"orders","database_type":"mysql","engine_id":null,"host":"db1.example","port":3306,"records_deleted":3}
+    database_deleted database d-1 "Orders d-1" by admin@dilux.tech from 203.0.113.7: success -
+    "#);
+}
+
+#[tokio::test]
+async fn a_file_that_stays_keeps_its_record_and_is_named() {
+    let mut world = with_backups().await;
+    let refuse = Fault::Refuse(StorageErrorKind::Denied);
+    world.state.storage.blobs =
+        Arc::new(FaultyBlobs::new(world.blobs.clone()).with(BlobCall::Delete, 1, refuse));
+    let answer = world.expect(200, "DELETE", "/databases/d-1?delete_backups=true", None).await;
+    insta::assert_snapshot!(pretty(&answer), @r#"
+    {
+      "backups_deleted": {
+        "deleted_files": 3,
+        "deleted_records": 2,
+        "errors": [
+          "own/mysql/d-1/20260202_020000.sql.gz: could not be deleted; delete it in the storage account"
+        ]
+      },
+      "message": "The database Orders d-1 is deleted."
+    }
+    "#);
+    insta::assert_snapshot!(left(&world).await, @"
+    backups/mysql/d-10/20260101_000000.sql.gz
+    backups/mysql/d-2/20260203_020000.sql.gz
+    own/mysql/d-1/20260202_020000.sql.gz
+    2 records
+    ");
+    world.expect(404, "GET", "/databases/d-1", None).await;
+}
+
+#[tokio::test]
+async fn an_id_that_is_the_name_of_a_type_takes_nobody_elses_files() {
+    let world = with_backups().await;
+    let before = left(&world).await;
+    for id in ["mysql", "postgresql", "sqlserver"] {
+        world.create_database(id, json!({})).await;
+        let answer = world.expect(200, "DELETE", &format!("/databases/{id}?delete_backups=true"), None).await;
+        assert_eq!(
+            answer["backups_deleted"],
+            json!({"deleted_files": 0, "deleted_records": 0, "errors": []})
+        );
+    }
+    assert_eq!(left(&world).await, before);
+}

@@ -1,0 +1,17 @@
+//! The API as a client sees it, on storage in memory; and the program as the host starts it.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod backups;
+mod connection;
+mod databases;
+mod delete;
+mod engines;
+mod process;
+mod router;
+mod secrets;
+mod support;
+mod system;
+mod trigger;
+mod update;
+mod validation;

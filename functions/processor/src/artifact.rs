@@ -1,0 +1,75 @@
+//! Where an artifact goes, and what is said of it there.
+
+use std::collections::BTreeMap;
+
+use archive::{Compression, Stored};
+use chrono::{DateTime, TimeDelta, Utc};
+use shared::models::{Artifact, Backup, ContainerName, Database, PlannedBlob};
+use shared::storage::{BlobAddress, BlobStore, StorageError, committed};
+
+/// Names a blob that does not exist yet: the database, and the time to the second. Where the name is
+/// taken, a second is added until it is free.
+pub(crate) async fn free_name(
+    blobs: &dyn BlobStore,
+    database: &Database,
+    container: &ContainerName,
+    compression: Compression,
+    now: DateTime<Utc>,
+) -> Result<PlannedBlob, StorageError> {
+    let mut at = now;
+    loop {
+        let name = format!(
+            "{}/{}/{}.{}",
+            database.database_type,
+            database.id,
+            at.format("%Y%m%d_%H%M%S"),
+            compression.extension()
+        );
+        if blobs.properties(&BlobAddress::new(container.as_str(), &name)).await?.is_none() {
+            return Ok(PlannedBlob { container: container.clone(), name });
+        }
+        at += TimeDelta::seconds(1);
+    }
+}
+
+/// Returns the metadata that tells, without any table, what a blob is a backup of.
+pub(crate) fn metadata_of(backup: &Backup, database: &Database) -> BTreeMap<String, String> {
+    let tier = backup.tier.map_or("none", shared::models::Tier::as_str);
+    BTreeMap::from([
+        (committed::JOB_ID.to_owned(), backup.job_id.to_string()),
+        ("backup_id".to_owned(), backup.id.to_string()),
+        ("database_id".to_owned(), backup.database_id.to_string()),
+        ("database_type".to_owned(), backup.database_type.to_string()),
+        ("database_name".to_owned(), ascii(database.database_name.as_str())),
+        ("tier".to_owned(), tier.to_owned()),
+        ("triggered_by".to_owned(), backup.triggered_by.to_string()),
+        ("created_at".to_owned(), backup.created_at.to_rfc3339()),
+    ])
+}
+
+/// Describes what an attempt has just stored.
+pub(crate) fn stored(blobs: &dyn BlobStore, planned: &PlannedBlob, stored: Stored) -> Artifact {
+    committed::artifact(blobs, planned, stored.bytes, Some(stored.sha256))
+}
+
+/// Metadata travels as HTTP headers, so other characters than printable ASCII are percent-encoded.
+fn ascii(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'%' => "%25".to_owned(),
+            b' '..=b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_stays_within_ascii() {
+        assert_eq!(ascii("shop"), "shop");
+        assert_eq!(ascii("Zoë 100%\n"), "Zo%C3%AB 100%25%0A");
+    }
+}

@@ -1,0 +1,135 @@
+//! One attempt at a backup: from the configuration as it is now to a committed blob.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use archive::{Compression, Destination, Progress};
+use dump::Target;
+use futures::TryStreamExt as _;
+use futures::future::{Either, select};
+use shared::connection::{self, Connection};
+use shared::models::{Artifact, Backup, Database, DumpProgress};
+use shared::storage::{BlobAddress, Claim, ClaimError};
+use tokio::sync::{Mutex, Notify};
+use tokio::time::timeout;
+
+use crate::artifact;
+use crate::error::AttemptError;
+use crate::state::AppState;
+
+/// How often a running attempt shows that it lives, at least.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Makes the backup that `claim` stands for.
+///
+/// The claim is kept alive from here on, and extended once more right before the commit. When it is
+/// lost, the dump is killed and nothing is committed.
+pub(crate) async fn attempt(state: &AppState, claim: &mut Claim) -> Result<Artifact, AttemptError> {
+    let progress = Progress::default();
+    let claim = Mutex::new(claim);
+    let stop = Notify::new();
+    let making = pin!(make(state, &claim, &progress));
+    let heartbeat = pin!(heartbeat(state, &claim, &progress, &stop));
+    match select(making, heartbeat).await {
+        Either::Left((made, heartbeat)) => {
+            // A heartbeat that is being written is let end, so that the record's version is known.
+            stop.notify_one();
+            let _ = heartbeat.await;
+            made
+        }
+        Either::Right((Err(lost), _)) => Err(lost.into()),
+        Either::Right((Ok(()), making)) => making.await,
+    }
+}
+
+/// Dumps, compresses, uploads and commits.
+async fn make(
+    state: &AppState,
+    claim: &Mutex<&mut Claim>,
+    progress: &Progress,
+) -> Result<Artifact, AttemptError> {
+    let blobs = &*state.storage.blobs;
+    let (backup, attempt) = {
+        let claim = claim.lock().await;
+        (claim.backup.clone(), claim.attempt_bytes())
+    };
+    let (database, connection) = configuration(state, &backup).await?;
+    let dump = dump::dump(&state.tools, &target(&database, connection), &state.limits())
+        .await
+        .map_err(AttemptError::Dump)?;
+    tracing::info!(tool = dump.tool(), server = dump.server_version(), "the dump has begun");
+
+    let compression = if database.compression { Compression::default() } else { Compression::None };
+    let container = database.backup_destination.as_ref().unwrap_or(&state.config.names.container);
+    blobs.create_container(container.as_str()).await?;
+    let planned = artifact::free_name(blobs, &database, container, compression, state.clock.now()).await?;
+    state.storage.claims.plan(&mut **claim.lock().await, &planned).await?;
+
+    let metadata = artifact::metadata_of(&backup, &database);
+    let address = BlobAddress::from(&planned);
+    let destination = Destination { store: blobs, address: &address, attempt, metadata };
+    let confirm = || async {
+        let mut claim = claim.lock().await;
+        let (now, claims) = (state.clock.now(), &state.storage.claims);
+        let left = claim.holds_for(now);
+        in_time(left, claims.confirm(&mut claim, now)).await.map_err(AttemptError::from)
+    };
+    let dump = dump.map_err(AttemptError::Dump);
+    let stored = archive::store(dump, compression, destination, progress, confirm).await?;
+    Ok(artifact::stored(blobs, &planned, stored))
+}
+
+/// Waits for a call that must come back while the claim holds; one that does not has lost it.
+async fn in_time(
+    left: Duration,
+    call: impl Future<Output = Result<(), ClaimError>>,
+) -> Result<(), ClaimError> {
+    timeout(left, call).await.unwrap_or(Err(ClaimError::Lost))
+}
+
+/// Reads the configuration of the database, and of its engine, as it is now.
+async fn configuration(state: &AppState, backup: &Backup) -> Result<(Database, Connection), AttemptError> {
+    let database = state.storage.databases.get(&backup.database_id).await?;
+    let database = database.ok_or(AttemptError::ConfigurationGone)?.value;
+    let engine = match &database.engine_id {
+        Some(id) => state.storage.engines.get(id).await?.map(|engine| engine.value),
+        None => None,
+    };
+    let connection = connection::for_database(&database, engine.as_ref(), &state.secrets)
+        .await
+        .map_err(AttemptError::Connection)?;
+    Ok((database, connection))
+}
+
+fn target(database: &Database, connection: Connection) -> Target {
+    Target {
+        kind: connection.database_type,
+        host: connection.endpoint.host.to_string(),
+        port: connection.endpoint.port,
+        username: connection.username.to_string(),
+        password: connection.password,
+        database: database.database_name.to_string(),
+    }
+}
+
+/// Shows signs of life until it is told to stop; ends with an error when the claim is lost.
+async fn heartbeat(
+    state: &AppState,
+    claim: &Mutex<&mut Claim>,
+    progress: &Progress,
+    stop: &Notify,
+) -> Result<(), ClaimError> {
+    let every = HEARTBEAT.min(state.config.jobs.claim / 4);
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = stop.notified() => return Ok(()),
+        }
+        let mut claim = claim.lock().await;
+        let now = state.clock.now();
+        let come =
+            DumpProgress { dumped_bytes: progress.dumped_bytes(), uploaded_bytes: progress.stored_bytes() };
+        let left = claim.holds_for(now);
+        in_time(left, state.storage.claims.keep_alive(&mut claim, come, now)).await?;
+    }
+}

@@ -1,0 +1,60 @@
+//! What the functions share.
+
+use std::io;
+use std::sync::Arc;
+
+use custom_handler::ServeError;
+use dump::{Limits, Tools};
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::secrets::Secrets;
+use shared::storage::{OpenError, Storage};
+
+/// What the functions share.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Everything that is stored.
+    pub storage: Storage,
+    /// Where passwords are kept.
+    pub secrets: Secrets,
+    /// The client tools of the databases.
+    pub tools: Arc<Tools>,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// Why the program cannot start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Storage cannot be opened.
+    #[error("the storage account cannot be used")]
+    Storage(#[from] OpenError),
+    /// The program cannot find its own file, which starts the client tools.
+    #[error("the path of this program cannot be found out")]
+    OwnPath(#[from] io::Error),
+    /// The program cannot serve.
+    #[error("the program cannot serve")]
+    Serve(#[from] ServeError),
+}
+
+impl AppState {
+    /// Sets everything up; nothing is sent yet.
+    pub fn new(config: Config) -> Result<Self, StartError> {
+        let tools = Tools::standard().with_launcher(std::env::current_exe()?);
+        Ok(Self {
+            storage: Storage::open(&config)?,
+            secrets: Secrets::new(&config),
+            tools: Arc::new(tools),
+            clock: Clock::system(),
+            config: Arc::new(config),
+        })
+    }
+
+    /// Returns the limits of a dump.
+    pub(crate) fn limits(&self) -> Limits {
+        let jobs = &self.config.jobs;
+        Limits { stall: jobs.stall, deadline: jobs.deadline, ..Limits::default() }
+    }
+}

@@ -1,0 +1,311 @@
+//! Jobs and retention over storage in memory, through the paths that the host calls.
+//!
+//! No client tool can be found here: what a test completes was completed without a dump.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::Request;
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use dump::Tools;
+use processor::{AppState, app};
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::config::{Config, Source};
+use shared::models::{
+    Artifact, Backup, BackupId, BackupJob, BackupState, BackupStatus, Cause, Credentials, Database,
+    DatabaseType, Endpoint, Failure, JobId, Login, PlannedBlob, PolicyChoice, Run, Tier, TriggeredBy,
+};
+use shared::secrets::Secrets;
+use shared::storage::{
+    BackupFilter, BlobAddress, ClaimError, ClaimOutcome, CommitOptions, MemoryQueue, Storage, jobs,
+};
+use tower::ServiceExt as _;
+
+const NOW: &str = "2026-03-04T10:07:00Z";
+
+struct Setting {
+    state: AppState,
+    queue: MemoryQueue,
+}
+
+impl Setting {
+    async fn new() -> Self {
+        let config = Config::read(&Source::of(&[])).unwrap();
+        let (storage, queue) = Storage::memory(&config);
+        storage.prepare(at(NOW)).await.unwrap();
+        let state = AppState {
+            secrets: Secrets::new(&config),
+            config: Arc::new(config),
+            storage,
+            tools: Arc::new(Tools::new(Vec::new())),
+            clock: Clock::fixed(at(NOW)),
+        };
+        let setting = Self { state, queue };
+        setting.state.storage.databases.insert(&database()).await.unwrap();
+        setting
+    }
+
+    /// Calls a function as the host would, and returns the status of the answer.
+    async fn call(&self, function: &str, data: Value) -> u16 {
+        let body = json!({ "Data": data, "Metadata": { "DequeueCount": "1" } }).to_string();
+        let request = Request::post(format!("/{function}")).header("content-type", "application/json");
+        let answer = app(self.state.clone()).oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        answer.status().as_u16()
+    }
+
+    async fn deliver(&self, function: &str, text: &str) -> u16 {
+        self.call(function, json!({ "msg": Value::String(text.to_owned()).to_string() })).await
+    }
+
+    async fn record(&self, job: &BackupJob) -> Backup {
+        let id = job.backup_id.as_ref().unwrap();
+        self.state.storage.backups.get(id, job.created_at).await.unwrap().unwrap().value
+    }
+
+    async fn commit(&self, name: &str, metadata: &[(&str, &str)]) {
+        let address = BlobAddress::new("backups", name);
+        self.state.storage.blobs.stage(&address, b"0001", Bytes::from_static(b"stored")).await.unwrap();
+        let metadata =
+            metadata.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let options = CommitOptions { content_type: "application/gzip".to_owned(), metadata };
+        self.state.storage.blobs.commit(&address, &[b"0001".to_vec()], &options).await.unwrap();
+    }
+
+    async fn has_blob(&self, name: &str) -> bool {
+        let address = BlobAddress::new("backups", name);
+        self.state.storage.blobs.properties(&address).await.unwrap().is_some()
+    }
+}
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn database() -> Database {
+    Database {
+        id: "shop".parse().unwrap(),
+        name: "Shop".to_owned(),
+        database_type: DatabaseType::Mysql,
+        endpoint: Endpoint { host: "db".parse().unwrap(), port: 3306 },
+        database_name: "shop".parse().unwrap(),
+        engine_id: None,
+        credentials: Credentials::Own(Login::default()),
+        policy: PolicyChoice { own: Some("development".parse().unwrap()), from_engine: false },
+        enabled: true,
+        schedule: None,
+        retention_days: None,
+        backup_destination: None,
+        compression: true,
+        tags: BTreeMap::new(),
+        created_at: at("2026-01-01T00:00:00Z"),
+        updated_at: at("2026-01-01T00:00:00Z"),
+        created_by: None,
+    }
+}
+
+fn job() -> BackupJob {
+    BackupJob::new(&database(), Cause::Manual, (JobId::random(), BackupId::random()), at(NOW))
+}
+
+/// A processor that claims the job, plans its blob, and dies.
+async fn dies_after_planning(setting: &Setting, job: &BackupJob, blob: &str) {
+    let claims = &setting.state.storage.claims;
+    let ClaimOutcome::Granted(mut claim) = claims.claim(job, at(NOW)).await.unwrap() else {
+        panic!("the first claim is granted")
+    };
+    let planned = PlannedBlob { container: "backups".parse().unwrap(), name: blob.to_owned() };
+    claims.plan(&mut claim, &planned).await.unwrap();
+    setting.state.clock.set(at(NOW) + TimeDelta::minutes(10));
+}
+
+#[tokio::test]
+async fn an_artifact_that_was_committed_but_not_recorded_is_found_again() {
+    let (setting, job) = (Setting::new().await, job());
+    dies_after_planning(&setting, &job, "mysql/shop/x.sql.gz").await;
+    let id = job.id.to_string();
+    setting.commit("mysql/shop/x.sql.gz", &[("job_id", &id), ("sha256", "abc")]).await;
+    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    let record = setting.record(&job).await;
+    let artifact = record.artifact().unwrap();
+    assert_eq!(artifact.blob_name, "mysql/shop/x.sql.gz");
+    assert_eq!((artifact.bytes, artifact.sha256.as_deref()), (Some(6), Some("abc")));
+    assert_eq!(record.retry_count, 1);
+}
+
+#[tokio::test]
+async fn a_blob_of_another_job_is_not_taken_for_the_artifact() {
+    let (setting, job) = (Setting::new().await, job());
+    dies_after_planning(&setting, &job, "mysql/shop/x.sql.gz").await;
+    setting.commit("mysql/shop/x.sql.gz", &[("job_id", "another")]).await;
+    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    assert_eq!(setting.record(&job).await.status(), BackupStatus::Failed);
+}
+
+#[tokio::test]
+async fn a_job_without_credentials_fails_at_once_and_says_what_to_do() {
+    let (setting, job) = (Setting::new().await, job());
+    let text = jobs::encode(&job);
+    assert_eq!(setting.deliver("backup_processor", &text).await, 200);
+    let record = setting.record(&job).await;
+    let failure = record.failure().unwrap();
+    assert_eq!(failure.class.as_deref(), Some("Credentials"));
+    assert!(failure.message.contains("no user name is configured for Shop"), "{}", failure.message);
+    // The same message again: acknowledged, and nothing changes.
+    assert_eq!(setting.deliver("backup_processor", &text).await, 200);
+    assert_eq!(setting.record(&job).await, record);
+    assert!(setting.queue.take().is_empty());
+}
+
+#[tokio::test]
+async fn a_job_that_finds_its_database_busy_waits_in_the_queue() {
+    let (setting, first, second) = (Setting::new().await, job(), job());
+    let claims = &setting.state.storage.claims;
+    let ClaimOutcome::Granted(_claim) = claims.claim(&first, at(NOW)).await.unwrap() else {
+        panic!("the first claim is granted")
+    };
+    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&second)).await, 200);
+    let waiting = setting.queue.take();
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(jobs::decode(&waiting[0].0, at(NOW)).unwrap(), second);
+    assert!(waiting[0].1.as_secs() >= 1, "{:?}", waiting[0].1);
+}
+
+#[tokio::test]
+async fn a_job_whose_processor_always_dies_is_given_up_with_that_reason() {
+    let (setting, job) = (Setting::new().await, job());
+    for death in 0..3 {
+        let now = at(NOW) + TimeDelta::minutes(10 * death);
+        let claims = &setting.state.storage.claims;
+        assert!(matches!(claims.claim(&job, now).await.unwrap(), ClaimOutcome::Granted(_)));
+    }
+    setting.state.clock.set(at(NOW) + TimeDelta::hours(1));
+    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    let record = setting.record(&job).await;
+    assert_eq!(record.failure().unwrap().class.as_deref(), Some("WorkerLost"));
+}
+
+#[tokio::test]
+async fn an_artifact_is_found_even_when_all_attempts_are_used_up() {
+    for function in ["backup_processor", "backup_poison"] {
+        let (setting, job) = (Setting::new().await, job());
+        let claims = &setting.state.storage.claims;
+        for death in 0..4 {
+            let now = at(NOW) + TimeDelta::minutes(10 * death);
+            let ClaimOutcome::Granted(mut claim) = claims.claim(&job, now).await.unwrap() else {
+                panic!("the claim is granted")
+            };
+            let name = "mysql/shop/x.sql.gz".to_owned();
+            let planned = PlannedBlob { container: "backups".parse().unwrap(), name };
+            claims.plan(&mut claim, &planned).await.unwrap();
+        }
+        setting.commit("mysql/shop/x.sql.gz", &[("job_id", job.id.as_str())]).await;
+        setting.state.clock.set(at(NOW) + TimeDelta::hours(1));
+        assert_eq!(setting.deliver(function, &jobs::encode(&job)).await, 200);
+        assert_eq!(setting.record(&job).await.status(), BackupStatus::Completed, "{function}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_whose_claim_was_lost_to_another_job_comes_again() {
+    let (setting, job) = (Setting::new().await, job());
+    let claims = setting.state.storage.claims.clone();
+    // Another job takes the database while this one is claimed and before it ends.
+    let ClaimOutcome::Granted(claim) = claims.claim(&job, at(NOW)).await.unwrap() else {
+        panic!("the claim is granted")
+    };
+    let later = at(NOW) + TimeDelta::minutes(10);
+    let other = BackupJob::new(&database(), Cause::Manual, (JobId::random(), BackupId::random()), later);
+    assert!(matches!(claims.claim(&other, later).await.unwrap(), ClaimOutcome::Granted(_)));
+    let mut claim = claim;
+    assert!(matches!(claims.confirm(&mut claim, later).await, Err(ClaimError::Lost)));
+    setting.state.clock.set(later);
+    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    assert_eq!(setting.queue.take().len(), 1, "the job waits for its turn");
+}
+
+#[tokio::test]
+async fn a_poisoned_message_ends_its_record_and_one_that_is_no_job_is_dropped() {
+    let (setting, job) = (Setting::new().await, job());
+    setting.state.storage.backups.insert(&job.record()).await.unwrap();
+    assert_eq!(setting.deliver("backup_poison", &jobs::encode(&job)).await, 200);
+    let record = setting.record(&job).await;
+    assert_eq!(record.failure().unwrap().class.as_deref(), Some("GivenUp"));
+    assert_eq!(setting.deliver("backup_poison", "no job").await, 200);
+    assert_eq!(setting.deliver("backup_processor", "no job").await, 500);
+}
+
+#[tokio::test]
+async fn retention_deletes_blob_and_record_and_keeps_the_newest() {
+    let setting = Setting::new().await;
+    let storage = &setting.state.storage;
+    let days_ago = |days: i64, tier: Option<Tier>| {
+        let name = format!("mysql/shop/{days}-{}.sql.gz", tier.map_or("none", Tier::as_str));
+        let artifact = Artifact {
+            blob_name: name,
+            blob_url: None,
+            container: None,
+            bytes: Some(6),
+            format: None,
+            sha256: None,
+        };
+        let state = BackupState::Completed { run: Run::default(), artifact: Some(artifact) };
+        backup(days, tier, state)
+    };
+    // "development" keeps 7 daily ones; without a tier 30 days count.
+    let mut stored: Vec<Backup> = (1..=9).map(|days| days_ago(days, Some(Tier::Daily))).collect();
+    stored.extend([days_ago(29, None), days_ago(31, None), days_ago(200, Some(Tier::Monthly))]);
+    let failure = Failure::new("Killed", "x");
+    stored.push(backup(91, None, BackupState::Failed { run: Run::default(), failure }));
+    for backup in &stored {
+        storage.backups.insert(backup).await.unwrap();
+        if let Some(artifact) = backup.artifact() {
+            setting.commit(&artifact.blob_name, &[]).await;
+        }
+    }
+    assert_eq!(setting.call("cleanup_old_backups", json!({ "timer": {} })).await, 200);
+    let mut kept: Vec<String> = storage
+        .backups
+        .list(&BackupFilter::default())
+        .await
+        .unwrap()
+        .iter()
+        .map(|backup| backup.artifact().unwrap().blob_name.clone())
+        .collect();
+    kept.sort();
+    let expected = [
+        "mysql/shop/1-daily.sql.gz",
+        "mysql/shop/2-daily.sql.gz",
+        "mysql/shop/200-monthly.sql.gz",
+        "mysql/shop/29-none.sql.gz",
+        "mysql/shop/3-daily.sql.gz",
+        "mysql/shop/4-daily.sql.gz",
+        "mysql/shop/5-daily.sql.gz",
+        "mysql/shop/6-daily.sql.gz",
+        "mysql/shop/7-daily.sql.gz",
+    ];
+    assert_eq!(kept, expected);
+    for gone in ["mysql/shop/8-daily.sql.gz", "mysql/shop/9-daily.sql.gz", "mysql/shop/31-none.sql.gz"] {
+        assert!(!setting.has_blob(gone).await, "{gone}");
+    }
+    assert!(setting.has_blob("mysql/shop/1-daily.sql.gz").await);
+}
+
+fn backup(days: i64, tier: Option<Tier>, state: BackupState) -> Backup {
+    Backup {
+        id: BackupId::random(),
+        job_id: JobId::random(),
+        database_id: "shop".parse().unwrap(),
+        database_name: "Shop".to_owned(),
+        database_type: DatabaseType::Mysql,
+        triggered_by: TriggeredBy::Scheduler,
+        tier,
+        created_at: at(NOW) - TimeDelta::days(days),
+        retry_count: 0,
+        state,
+    }
+}

@@ -1,0 +1,209 @@
+//! Ticks over storage in memory.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use scheduler::{AppState, TickReport, tick};
+use shared::clock::Clock;
+use shared::config::{Config, Source};
+use shared::models::{
+    Artifact, Backup, BackupId, BackupJob, BackupState, BackupStatus, Credentials, Database, DatabaseId,
+    DatabaseType, Endpoint, Failure, JobId, Login, PolicyChoice, Run, Tier, TriggeredBy,
+};
+use shared::storage::{BackupFilter, ClaimOutcome, MemoryQueue, Storage, jobs};
+
+/// A Wednesday, so that no tier but the hourly one has a slot in the following hour.
+const NOW: &str = "2026-03-04T10:07:00Z";
+
+struct Setting {
+    state: AppState,
+    queue: MemoryQueue,
+}
+
+impl Setting {
+    async fn new() -> Self {
+        let config = Config::read(&Source::of(&[])).unwrap();
+        let (storage, queue) = Storage::memory(&config);
+        let state = AppState { storage, clock: Clock::fixed(at(NOW)) };
+        state.storage.prepare(at(NOW)).await.unwrap();
+        Self { state, queue }
+    }
+
+    async fn configure(&self, id: &str, change: impl FnOnce(&mut Database)) {
+        let mut database = Database {
+            id: id.parse().unwrap(),
+            name: id.to_owned(),
+            database_type: DatabaseType::Mysql,
+            endpoint: Endpoint { host: "db".parse().unwrap(), port: 3306 },
+            database_name: "shop".parse().unwrap(),
+            engine_id: None,
+            credentials: Credentials::Own(Login::default()),
+            policy: PolicyChoice { own: Some("development".parse().unwrap()), from_engine: false },
+            enabled: true,
+            schedule: None,
+            retention_days: None,
+            backup_destination: None,
+            compression: true,
+            tags: BTreeMap::new(),
+            created_at: at("2026-01-01T00:00:00Z"),
+            updated_at: at("2026-01-01T00:00:00Z"),
+            created_by: None,
+        };
+        change(&mut database);
+        self.state.storage.databases.insert(&database).await.unwrap();
+    }
+
+    async fn tick_at(&self, now: &str) -> TickReport {
+        self.state.clock.set(at(now));
+        tick(&self.state).await.unwrap()
+    }
+
+    /// Takes the jobs out of the queue.
+    fn jobs(&self) -> Vec<BackupJob> {
+        self.queue.take().iter().map(|(text, _)| jobs::decode(text, DateTime::UNIX_EPOCH).unwrap()).collect()
+    }
+
+    async fn records(&self) -> Vec<Backup> {
+        self.state.storage.backups.list(&BackupFilter::default()).await.unwrap()
+    }
+}
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn tiers(jobs: &[BackupJob]) -> Vec<Option<Tier>> {
+    jobs.iter().map(|job| job.tier).collect()
+}
+
+#[tokio::test]
+async fn queues_each_slot_once_with_its_record_highest_tier_first() {
+    let setting = Setting::new().await;
+    setting.configure("shop", |_| {}).await;
+    assert_eq!(setting.tick_at(NOW).await.queued, 2);
+    let jobs = setting.jobs();
+    assert_eq!(tiers(&jobs), [Some(Tier::Weekly), Some(Tier::Daily)]);
+    for job in &jobs {
+        let record = setting.state.storage.backups.get(job.backup_id.as_ref().unwrap(), job.created_at);
+        let record = record.await.unwrap().unwrap().value;
+        assert_eq!(record.status(), BackupStatus::Pending);
+        assert_eq!(record.job_id, job.id);
+        assert_eq!(record.triggered_by, TriggeredBy::Scheduler);
+    }
+    assert_eq!(setting.tick_at("2026-03-04T10:15:00Z").await.queued, 0);
+    assert_eq!(setting.tick_at("2026-03-05T01:59:59Z").await.queued, 0);
+    // Four days without a tick: one slot of each tier, not four.
+    assert_eq!(setting.tick_at("2026-03-08T09:00:00Z").await.queued, 2);
+}
+
+#[tokio::test]
+async fn leaves_disabled_databases_alone() {
+    let setting = Setting::new().await;
+    setting.configure("off", |database| database.enabled = false).await;
+    let report = setting.tick_at(NOW).await;
+    assert_eq!((report.databases, report.queued), (0, 0));
+}
+
+#[tokio::test]
+async fn a_schedule_decides_alone_and_has_no_tier() {
+    let setting = Setting::new().await;
+    setting.configure("shop", |database| database.schedule = Some("30 9 * * *".parse().unwrap())).await;
+    assert_eq!(setting.tick_at(NOW).await.queued, 1);
+    let jobs = setting.jobs();
+    assert_eq!(tiers(&jobs), [None]);
+    assert_eq!(jobs[0].scheduled_at, Some(at("2026-03-04T09:30:00Z")));
+    assert_eq!(jobs[0].triggered_by, TriggeredBy::Scheduler);
+    assert_eq!(setting.tick_at("2026-03-05T09:29:00Z").await.queued, 0);
+    assert_eq!(setting.tick_at("2026-03-05T09:30:00Z").await.queued, 1);
+}
+
+#[tokio::test]
+async fn two_ticks_at_once_queue_nothing_twice_in_effect() {
+    let setting = Setting::new().await;
+    for number in 0..20 {
+        setting.configure(&format!("shop-{number}"), |_| {}).await;
+    }
+    setting.state.clock.set(at(NOW));
+    let (one, two) = tokio::join!(tick(&setting.state), tick(&setting.state));
+    assert!(one.unwrap().queued + two.unwrap().queued >= 40);
+    let mut ids: Vec<JobId> = setting.jobs().into_iter().map(|job| job.id).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 40);
+    assert_eq!(setting.records().await.len(), 40);
+}
+
+#[tokio::test]
+async fn what_an_earlier_system_did_is_not_done_again() {
+    let setting = Setting::new().await;
+    setting.configure("shop", |_| {}).await;
+    let made = |tier, hours| Backup {
+        id: BackupId::random(),
+        job_id: JobId::random(),
+        database_id: "shop".parse::<DatabaseId>().unwrap(),
+        database_name: "Shop".to_owned(),
+        database_type: DatabaseType::Mysql,
+        triggered_by: TriggeredBy::Scheduler,
+        tier: Some(tier),
+        created_at: at(NOW) - TimeDelta::hours(hours),
+        retry_count: 0,
+        state: BackupState::Completed {
+            run: Run::default(),
+            artifact: Some(Artifact {
+                blob_name: "mysql/shop/x.sql.gz".to_owned(),
+                blob_url: None,
+                container: None,
+                bytes: Some(1),
+                format: None,
+                sha256: None,
+            }),
+        },
+    };
+    // The daily slot of today is done; the weekly one of Sunday was missed.
+    for backup in [made(Tier::Daily, 5), made(Tier::Weekly, 24 * 9)] {
+        setting.state.storage.backups.insert(&backup).await.unwrap();
+    }
+    assert_eq!(setting.tick_at(NOW).await.queued, 1);
+    assert_eq!(tiers(&setting.jobs()), [Some(Tier::Weekly)]);
+    // What the history said at the first tick still holds at the next one.
+    assert_eq!(setting.tick_at("2026-03-04T10:15:00Z").await.queued, 0);
+}
+
+#[tokio::test]
+async fn a_slot_whose_backup_failed_is_served_again_after_an_hour_of_rest() {
+    let setting = Setting::new().await;
+    setting.configure("shop", |database| database.schedule = Some("30 9 1 * *".parse().unwrap())).await;
+    assert_eq!(setting.tick_at(NOW).await.queued, 1);
+    let first = setting.jobs().remove(0);
+    let fail = async |job: &BackupJob, class: &str, now: &str| {
+        let claims = &setting.state.storage.claims;
+        let ClaimOutcome::Granted(claim) = claims.claim(job, at(now)).await.unwrap() else {
+            panic!("the claim is granted")
+        };
+        claims.fail(*claim, Failure::new(class, "gone"), at(now)).await.unwrap();
+    };
+    fail(&first, "ConnectionFailed", "2026-03-04T10:20:00Z").await;
+    assert_eq!(setting.tick_at("2026-03-04T11:15:00Z").await.queued, 0);
+    assert_eq!(setting.tick_at("2026-03-04T11:30:00Z").await.queued, 1);
+    let second = setting.jobs().remove(0);
+    assert_ne!(second.id, first.id);
+    assert_eq!(second.scheduled_at, first.scheduled_at);
+    // A refused password is not tried again by itself.
+    fail(&second, "AuthenticationFailed", "2026-03-04T11:31:00Z").await;
+    assert_eq!(setting.tick_at("2026-03-04T13:00:00Z").await.queued, 0);
+    assert_eq!(setting.tick_at("2026-04-01T09:30:00Z").await.queued, 1);
+}
+
+#[tokio::test]
+async fn ends_what_has_shown_no_sign_of_life() {
+    let setting = Setting::new().await;
+    setting.configure("shop", |_| {}).await;
+    setting.tick_at(NOW).await;
+    assert_eq!(setting.tick_at("2026-03-04T12:06:00Z").await.ended, 0);
+    assert_eq!(setting.tick_at("2026-03-04T12:07:01Z").await.ended, 2);
+    let records = setting.records().await;
+    assert!(records.iter().all(|record| record.status() == BackupStatus::Failed), "{records:?}");
+    assert!(records[0].failure().unwrap().message.contains("no sign of life"));
+}

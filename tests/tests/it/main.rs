@@ -1,0 +1,9 @@
+//! The main job on real parts: databases are backed up into storage and come back, whatever dies.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod failures;
+mod kills;
+mod main_job;
+mod memory;
+mod plain_tools;
