@@ -8,6 +8,7 @@
 //! the text of a file when the first argument is a path, and prints rate, ratio, processor time and
 //! the highest resident memory.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
@@ -46,7 +47,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Destination { store: &Discarding, address: &address, attempt: [0; 16], metadata: [].into() };
     let begin = Instant::now();
     let stored =
-        archive::store(dump, compression, destination, &Progress::default(), async || Ok(())).await?;
+        archive::store(dump, compression, destination, &Progress::default(), async || Ok(BTreeMap::new()))
+            .await?;
     let seconds = begin.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     let (dumped, bytes) = (stored.dumped_bytes as f64, stored.bytes as f64);

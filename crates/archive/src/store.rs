@@ -58,13 +58,13 @@ pub struct Stored {
 /// Stores a stream as a new blob and commits it last.
 ///
 /// The stream must end for the commit to happen; an error in it, no bytes at all, or an error of
-/// `before_commit`, which is asked when every block is uploaded, leaves nothing visible. When the
-/// answer to the commit is lost, the blob's metadata tells whether it happened. Dropping the future
+/// `before_commit`, which is asked when every block is uploaded, leaves nothing visible. What it
+/// returns becomes further metadata: what only the end of the stream could tell. When the answer to the commit is lost, the blob's metadata tells whether it happened. Dropping the future
 /// before the commit leaves nothing visible either.
 pub async fn store<S, E, C, F>(
     dump: S,
     compression: Compression,
-    destination: Destination<'_>,
+    mut destination: Destination<'_>,
     progress: &Progress,
     before_commit: C,
 ) -> Result<Stored, ArchiveError<E>>
@@ -72,7 +72,7 @@ where
     S: Stream<Item = Result<Bytes, E>>,
     E: Error + 'static,
     C: FnOnce() -> F,
-    F: Future<Output = Result<(), E>>,
+    F: Future<Output = Result<BTreeMap<String, String>, E>>,
 {
     // What would be refused at the end is refused before a long dump is read.
     check_metadata(destination.address, &destination.metadata).map_err(ArchiveError::Storage)?;
@@ -104,7 +104,9 @@ where
     }
     upload.push(&encoder.finish(pieces.total()));
     let uploaded = upload.finish().await?;
-    before_commit().await.map_err(ArchiveError::Refused)?;
+    let further = before_commit().await.map_err(ArchiveError::Refused)?;
+    check_metadata(destination.address, &further).map_err(ArchiveError::Storage)?;
+    destination.metadata.extend(further);
     let stored = Stored {
         bytes: uploaded.bytes,
         dumped_bytes: pieces.total(),

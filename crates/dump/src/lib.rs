@@ -30,6 +30,7 @@ mod postgresql;
 mod private;
 mod process;
 mod redact;
+mod remarks;
 mod restore;
 mod server;
 mod stream;
@@ -38,6 +39,7 @@ mod tools;
 mod version;
 
 pub use error::{DumpError, RestoreError, TargetState};
+pub use remarks::Remarks;
 pub use restore::{Restored, restore};
 pub use server::{Probe, discover, probe};
 pub use stream::{Dump, dump};

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use futures::stream;
 use futures::{Stream, StreamExt};
-use shared::models::DatabaseType;
+use shared::models::{Consistency, DatabaseType};
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStdout;
 use tokio::time::{Instant, sleep_until};
@@ -23,6 +23,7 @@ use crate::error::DumpError;
 use crate::mysql;
 use crate::postgresql;
 use crate::process::{Ending, Running};
+use crate::remarks::Remarks;
 use crate::server::{identify, survey};
 use crate::target::{Limits, Target};
 use crate::tools::Tools;
@@ -62,6 +63,10 @@ pub async fn dump(tools: &Tools, target: &Target, limits: &Limits) -> Result<Dum
             return Err(DumpError::Unsupported { kind: target.kind });
         }
     };
+    let remarks = Remarks::default();
+    if target.kind == DatabaseType::Postgresql {
+        remarks.set_consistency(Consistency::Snapshot);
+    }
     let mut running = Running::start(tools, &invocation, Stdio::null(), Stdio::piped()).await?;
     let Some(stdout) = running.stdout.take() else {
         return Err(DumpError::Truncated { tool: tool.name, problem: "its output was not connected" });
@@ -77,10 +82,12 @@ pub async fn dump(tools: &Tools, target: &Target, limits: &Limits) -> Result<Dum
         deadline,
         end: End::default(),
         began: false,
+        remarks: remarks.clone(),
     };
     Ok(Dump {
         tool: format!("{} {}", tool.name, tool.version),
         server_version: server.version.text,
+        remarks,
         pieces: Box::pin(stream::unfold(Some(run), step).fuse()),
     })
 }
@@ -89,6 +96,7 @@ pub async fn dump(tools: &Tools, target: &Target, limits: &Limits) -> Result<Dum
 pub struct Dump {
     tool: String,
     server_version: String,
+    remarks: Remarks,
     pieces: Pin<Box<dyn Stream<Item = Result<Bytes, DumpError>> + Send>>,
 }
 
@@ -101,6 +109,11 @@ impl Dump {
     /// Returns the version of the server in its own words.
     pub fn server_version(&self) -> &str {
         &self.server_version
+    }
+
+    /// Returns a view on what has to be known about the dump; it is whole when the stream has ended well.
+    pub fn remarks(&self) -> Remarks {
+        self.remarks.clone()
     }
 }
 
@@ -130,6 +143,7 @@ struct Run {
     deadline: Instant,
     end: End,
     began: bool,
+    remarks: Remarks,
 }
 
 /// Takes the next piece from a run; after an error, or after the end, there is no run any more.
@@ -197,6 +211,7 @@ impl Run {
         }
         if !said.is_empty() {
             tracing::warn!(tool = self.tool, said = said.shown(), "the dump is complete, with a warning");
+            self.remarks.warn(format!("{} said: {}", self.tool, said.shown()));
         }
         Ok(())
     }

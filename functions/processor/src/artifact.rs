@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use archive::{Compression, Stored};
 use chrono::{DateTime, TimeDelta, Utc};
+use dump::Remarks;
 use shared::models::{Artifact, Backup, ContainerName, Database, PlannedBlob};
 use shared::storage::{BlobAddress, BlobStore, StorageError, committed};
 
@@ -40,7 +41,7 @@ pub(crate) fn metadata_of(backup: &Backup, database: &Database) -> BTreeMap<Stri
         ("backup_id".to_owned(), backup.id.to_string()),
         ("database_id".to_owned(), backup.database_id.to_string()),
         ("database_type".to_owned(), backup.database_type.to_string()),
-        ("database_name".to_owned(), ascii(database.database_name.as_str())),
+        ("database_name".to_owned(), committed::ascii(database.database_name.as_str())),
         ("tier".to_owned(), tier.to_owned()),
         ("triggered_by".to_owned(), backup.triggered_by.to_string()),
         ("created_at".to_owned(), backup.created_at.to_rfc3339()),
@@ -48,28 +49,15 @@ pub(crate) fn metadata_of(backup: &Backup, database: &Database) -> BTreeMap<Stri
 }
 
 /// Describes what an attempt has just stored.
-pub(crate) fn stored(blobs: &dyn BlobStore, planned: &PlannedBlob, stored: Stored) -> Artifact {
-    committed::artifact(blobs, planned, stored.bytes, Some(stored.sha256))
-}
-
-/// Metadata travels as HTTP headers, so other characters than printable ASCII are percent-encoded.
-fn ascii(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'%' => "%25".to_owned(),
-            b' '..=b'~' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metadata_stays_within_ascii() {
-        assert_eq!(ascii("shop"), "shop");
-        assert_eq!(ascii("Zoë 100%\n"), "Zo%C3%AB 100%25%0A");
+pub(crate) fn stored(
+    blobs: &dyn BlobStore,
+    planned: &PlannedBlob,
+    stored: Stored,
+    remarks: &Remarks,
+) -> Artifact {
+    Artifact {
+        consistency: remarks.consistency(),
+        warnings: remarks.warnings(),
+        ..committed::artifact(blobs, planned, stored.bytes, Some(stored.sha256))
     }
 }

@@ -9,7 +9,7 @@ use futures::TryStreamExt as _;
 use futures::future::{Either, select};
 use shared::connection::{self, Connection};
 use shared::models::{Artifact, Backup, Database, DumpProgress};
-use shared::storage::{BlobAddress, Claim, ClaimError};
+use shared::storage::{BlobAddress, Claim, ClaimError, committed};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
@@ -59,6 +59,7 @@ async fn make(
         .map_err(AttemptError::Dump)?;
     tracing::info!(tool = dump.tool(), server = dump.server_version(), "the dump has begun");
 
+    let remarks = dump.remarks();
     let compression = if database.compression { Compression::default() } else { Compression::None };
     let container = database.backup_destination.as_ref().unwrap_or(&state.config.names.container);
     blobs.create_container(container.as_str()).await?;
@@ -72,11 +73,13 @@ async fn make(
         let mut claim = claim.lock().await;
         let (now, claims) = (state.clock.now(), &state.storage.claims);
         let left = claim.holds_for(now);
-        in_time(left, claims.confirm(&mut claim, now)).await.map_err(AttemptError::from)
+        in_time(left, claims.confirm(&mut claim, now)).await?;
+        // The blob tells it too, for the case that nobody lives to write the record.
+        Ok::<_, AttemptError>(committed::remarks(remarks.consistency(), &remarks.warnings()))
     };
     let dump = dump.map_err(AttemptError::Dump);
     let stored = archive::store(dump, compression, destination, progress, confirm).await?;
-    Ok(artifact::stored(blobs, &planned, stored))
+    Ok(artifact::stored(blobs, &planned, stored, &remarks))
 }
 
 /// Waits for a call that must come back while the claim holds; one that does not has lost it.

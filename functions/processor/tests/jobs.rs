@@ -19,6 +19,7 @@ use shared::config::{Config, Source};
 use shared::models::{
     Artifact, Backup, BackupId, BackupJob, BackupState, BackupStatus, Cause, Credentials, Database,
     DatabaseType, Endpoint, Failure, JobId, Login, PlannedBlob, PolicyChoice, Run, Tier, TriggeredBy,
+    Warnings,
 };
 use shared::secrets::Secrets;
 use shared::storage::{
@@ -252,6 +253,8 @@ async fn retention_deletes_blob_and_record_and_keeps_the_newest() {
             bytes: Some(6),
             format: None,
             sha256: None,
+            consistency: None,
+            warnings: Warnings::default(),
         };
         let state = BackupState::Completed { run: Run::default(), artifact: Some(artifact) };
         backup(days, tier, state)

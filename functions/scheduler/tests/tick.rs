@@ -10,7 +10,7 @@ use shared::clock::Clock;
 use shared::config::{Config, Source};
 use shared::models::{
     Artifact, Backup, BackupId, BackupJob, BackupState, BackupStatus, Credentials, Database, DatabaseId,
-    DatabaseType, Endpoint, Failure, JobId, Login, PolicyChoice, Run, Tier, TriggeredBy,
+    DatabaseType, Endpoint, Failure, JobId, Login, PolicyChoice, Run, Tier, TriggeredBy, Warnings,
 };
 use shared::storage::{BackupFilter, ClaimOutcome, MemoryQueue, Storage, jobs};
 
@@ -158,6 +158,8 @@ async fn what_an_earlier_system_did_is_not_done_again() {
                 bytes: Some(1),
                 format: None,
                 sha256: None,
+                consistency: None,
+                warnings: Warnings::default(),
             }),
         },
     };

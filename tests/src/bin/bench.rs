@@ -138,7 +138,7 @@ async fn upload(blob: &str) {
         metadata: BTreeMap::new(),
     };
     let input = ReaderStream::with_capacity(tokio::io::stdin(), 256 * 1024);
-    let agree = || async { Ok(()) };
+    let agree = || async { Ok(BTreeMap::new()) };
     archive::store(input, Compression::None, destination, &Progress::default(), agree).await.unwrap();
 }
 

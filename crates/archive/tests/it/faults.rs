@@ -1,5 +1,6 @@
 //! Every call is broken once, one at a time; a blob is there whole or not at all.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -139,7 +140,7 @@ async fn an_error_of_the_dump_leaves_nothing_visible() {
                 compression,
                 destination(&memory, &address),
                 &Progress::default(),
-                async || Ok(()),
+                async || Ok(BTreeMap::new()),
             )
             .await;
             assert!(matches!(failed, Err(ArchiveError::Dump(DumpFailed("killed")))));
@@ -177,8 +178,10 @@ async fn metadata_that_cannot_be_stored_is_refused_before_the_dump_is_read() {
     let metadata = [("name".to_owned(), "größe".to_owned())].into();
     let destination = Destination { metadata, ..destination(&memory, &address) };
     let progress = Progress::default();
-    let failed =
-        archive::store(dump(&rows(10)), GZIP, destination, &progress, async || Ok::<_, DumpFailed>(())).await;
+    let failed = archive::store(dump(&rows(10)), GZIP, destination, &progress, async || {
+        Ok::<_, DumpFailed>(BTreeMap::new())
+    })
+    .await;
     assert!(matches!(failed, Err(ArchiveError::Storage(error)) if error.kind() == StorageErrorKind::Invalid));
     assert_eq!(progress.dumped_bytes(), 0);
 }
@@ -200,7 +203,14 @@ async fn a_hanging_store_stops_the_reading_of_the_dump() {
     let progress = Progress::default();
     let chunk = noise(1 << 20);
     let endless = stream::repeat_with(move || Ok::<_, DumpFailed>(chunk.clone()));
-    let transfer = archive::store(endless, GZIP, destination(&faulty, &address), &progress, async || Ok(()));
+    let transfer =
+        archive::store(
+            endless,
+            GZIP,
+            destination(&faulty, &address),
+            &progress,
+            async || Ok(BTreeMap::new()),
+        );
     let mut transfer = std::pin::pin!(transfer);
     let mut last = None;
     // Reading has stopped when the count stays the same.
@@ -231,7 +241,7 @@ async fn dropping_the_transfer_drops_the_dump_and_commits_nothing() {
     });
     let progress = Progress::default();
     let transfer = archive::store(silent, GZIP, destination(&memory, &address), &progress, async || {
-        Ok::<_, DumpFailed>(())
+        Ok::<_, DumpFailed>(BTreeMap::new())
     });
     assert!(tokio::time::timeout(Duration::from_millis(200), transfer).await.is_err());
     assert!(dropped.load(Ordering::SeqCst));

@@ -104,14 +104,35 @@ async fn counts_both_sides_while_it_runs() {
     let (up, down) = (Progress::default(), Progress::default());
     let address = address();
     let dump = crate::subject::dump(&content);
-    let stored =
-        archive::store(dump, GZIP, destination(&memory, &address), &up, async || Ok::<_, DumpFailed>(()))
-            .await
-            .unwrap();
+    let stored = archive::store(dump, GZIP, destination(&memory, &address), &up, async || {
+        Ok::<_, DumpFailed>(BTreeMap::new())
+    })
+    .await
+    .unwrap();
     assert_eq!((up.dumped_bytes(), up.stored_bytes()), (stored.dumped_bytes, stored.bytes));
     let opened = archive::open(&memory, &address, &down).await.unwrap();
     futures::TryStreamExt::try_collect::<Vec<_>>(opened.content).await.unwrap();
     assert_eq!((down.dumped_bytes(), down.stored_bytes()), (stored.dumped_bytes, stored.bytes));
+}
+
+#[tokio::test]
+async fn what_only_the_end_could_tell_becomes_metadata() {
+    let memory = memory().await;
+    let address = address();
+    let further = BTreeMap::from([("consistency".to_owned(), "snapshot".to_owned())]);
+    let told = further.clone();
+    archive::store(
+        crate::subject::dump(&rows(10)),
+        GZIP,
+        destination(&memory, &address),
+        &Progress::default(),
+        async || Ok::<_, DumpFailed>(told),
+    )
+    .await
+    .unwrap();
+    let stored = memory.properties(&address).await.unwrap().unwrap().metadata;
+    assert!(further.iter().all(|(name, value)| stored.get(name) == Some(value)), "{stored:?}");
+    assert!(stored.contains_key(metadata::SHA256));
 }
 
 #[tokio::test]
@@ -128,7 +149,7 @@ async fn an_empty_dump_is_no_backup() {
         GZIP,
         destination(&memory, &address),
         &Progress::default(),
-        async || Ok(()),
+        async || Ok(BTreeMap::new()),
     )
     .await;
     assert!(matches!(failed, Err(ArchiveError::Empty)));
@@ -174,7 +195,7 @@ proptest! {
                 Compression::Gzip { level },
                 destination(&memory, &address),
                 &Progress::default(),
-                async || Ok(()),
+                async || Ok(BTreeMap::new()),
             )
             .await
             .unwrap();

@@ -69,7 +69,14 @@ pub(crate) async fn store(
     compression: Compression,
     destination: Destination<'_>,
 ) -> Result<Stored, ArchiveError<DumpFailed>> {
-    archive::store(dump(content), compression, destination, &Progress::default(), async || Ok(())).await
+    archive::store(
+        dump(content),
+        compression,
+        destination,
+        &Progress::default(),
+        async || Ok(BTreeMap::new()),
+    )
+    .await
 }
 
 /// Returns the bytes of a blob as they are stored.

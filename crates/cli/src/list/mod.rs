@@ -124,7 +124,7 @@ mod tests {
     use shared::config::{Config, Source};
     use shared::models::{
         Artifact, Backup, BackupId, BackupState, DatabaseId, DatabaseType, Failure, JobId, Run, Tier,
-        TriggeredBy,
+        TriggeredBy, Warnings,
     };
 
     use super::*;
@@ -163,6 +163,8 @@ mod tests {
             bytes: Some(1_572_864),
             format: Some("sql.gz".to_owned()),
             sha256: None,
+            consistency: None,
+            warnings: Warnings::default(),
         };
         let failure = Failure::new("ConnectionFailed", "the connection failed;\n\u{1b}[31mcheck the server");
         for backup in [

@@ -39,7 +39,7 @@ pub(super) fn backups_table(backups: &[Backup]) -> String {
 pub(super) fn backups_json(backups: &[Backup]) -> String {
     lines(backups.iter().map(|backup| {
         let (run, artifact, failure) = (backup.run(), backup.artifact(), backup.failure());
-        json!({
+        let mut members = json!({
             "id": backup.id,
             "job_id": backup.job_id,
             "database_id": backup.database_id,
@@ -59,7 +59,15 @@ pub(super) fn backups_json(backups: &[Backup]) -> String {
             "triggered_by": backup.triggered_by,
             "tier": backup.tier,
             "created_at": backup.created_at,
-        })
+        });
+        // As in the api, these are left out when there is nothing to say.
+        if let Some(consistency) = artifact.and_then(|artifact| artifact.consistency) {
+            members["consistency"] = json!(consistency);
+        }
+        if let Some(artifact) = artifact.filter(|artifact| !artifact.warnings.is_empty()) {
+            members["warnings"] = json!(artifact.warnings);
+        }
+        members
     }))
 }
 

@@ -195,7 +195,7 @@ mod tests {
 
     use chrono::{DateTime, Utc};
     use shared::config::{Config, Source};
-    use shared::models::{BackupState, Run, TriggeredBy};
+    use shared::models::{BackupState, Run, TriggeredBy, Warnings};
 
     use super::*;
 
@@ -223,6 +223,8 @@ mod tests {
             bytes: Some(10),
             format: None,
             sha256: Some("AB".to_owned()),
+            consistency: None,
+            warnings: Warnings::default(),
         };
         BackupState::Completed { run: Run::default(), artifact: Some(artifact) }
     }

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    BackupId, BackupStatus, ContainerName, Database, DatabaseId, DatabaseType, JobId, Tier, TriggeredBy,
+    BackupId, BackupStatus, Consistency, ContainerName, Database, DatabaseId, DatabaseType, JobId, Tier,
+    TriggeredBy, Warnings,
 };
 
 /// A record of the backup history.
@@ -132,6 +133,10 @@ pub struct Artifact {
     pub format: Option<String>,
     /// SHA-256 of the blob in hexadecimal.
     pub sha256: Option<String>,
+    /// To which moment its rows belong, where the dump could tell.
+    pub consistency: Option<Consistency>,
+    /// What it does not hold, or holds with a reserve.
+    pub warnings: Warnings,
 }
 
 /// Why an attempt failed.

@@ -7,6 +7,7 @@ mod ids;
 mod kinds;
 mod names;
 mod policy;
+mod remarks;
 mod settings;
 mod tier;
 mod user;
@@ -22,6 +23,7 @@ pub use kinds::{
 };
 pub use names::{ContainerName, DatabaseName, Host, InvalidText, UserName};
 pub use policy::{BackupPolicy, DEFAULT_POLICY, policy_name, slug, system_policies};
+pub use remarks::{Consistency, Warnings};
 pub use settings::AppSettings;
 pub use tier::{InvalidTime, OutOfRange, TierConfig, TimeOfDay};
 pub use user::{AccessRequest, Resolution, User};

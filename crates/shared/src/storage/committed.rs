@@ -3,14 +3,25 @@
 //! A blob names its job in its metadata, and the record names the blob that its attempt has chosen.
 //! Whoever is about to dump again, to give up, or to end a record looks here first.
 
+use std::collections::BTreeMap;
+
 use super::{BlobAddress, BlobStore, StorageError};
-use crate::models::{Artifact, Backup, PlannedBlob};
+use crate::models::{Artifact, Backup, Consistency, PlannedBlob, Warnings};
 
 /// The metadata name of the job that a blob belongs to.
 pub const JOB_ID: &str = "job_id";
 
 /// The metadata name of the SHA-256 of a blob's bytes.
 pub const SHA256: &str = "sha256";
+
+/// The metadata name of the moment to which the rows of a dump belong.
+const CONSISTENCY: &str = "consistency";
+
+/// The metadata name of the warnings, a percent-encoded JSON list of texts.
+const WARNINGS: &str = "warnings";
+
+/// The room for warnings; a blob's metadata is limited to 8 KiB in all.
+const WARNINGS_LIMIT: usize = 4 * 1024;
 
 impl From<&PlannedBlob> for BlobAddress {
     fn from(planned: &PlannedBlob) -> Self {
@@ -33,6 +44,8 @@ pub fn artifact(
         bytes: Some(bytes),
         format: format.map(|(_, format)| format.to_owned()),
         sha256,
+        consistency: None,
+        warnings: Warnings::default(),
     }
 }
 
@@ -47,5 +60,100 @@ pub async fn committed(
         return Ok(None);
     }
     let sha256 = properties.metadata.get(SHA256).cloned();
-    Ok(Some(artifact(blobs, planned, properties.bytes, sha256)))
+    let (consistency, warnings) = remarks_in(&properties.metadata);
+    Ok(Some(Artifact { consistency, warnings, ..artifact(blobs, planned, properties.bytes, sha256) }))
+}
+
+/// Returns the metadata that tells what has to be known about a backup. As many warnings as there is
+/// room for.
+pub fn remarks(consistency: Option<Consistency>, warnings: &Warnings) -> BTreeMap<String, String> {
+    let mut metadata = BTreeMap::new();
+    if let Some(consistency) = consistency {
+        metadata.insert(CONSISTENCY.to_owned(), consistency.to_string());
+    }
+    let most = warnings.as_slice().len();
+    let encoded = (1..=most)
+        .rev()
+        .map(|most| ascii(&serde_json::json!(warnings.limited_to(most)).to_string()))
+        .find(|text| text.len() <= WARNINGS_LIMIT);
+    if let Some(text) = encoded {
+        metadata.insert(WARNINGS.to_owned(), text);
+    }
+    metadata
+}
+
+/// Reads what [`remarks`] wrote; what cannot be read does not cost the artifact.
+fn remarks_in(metadata: &BTreeMap<String, String>) -> (Option<Consistency>, Warnings) {
+    let consistency = metadata.get(CONSISTENCY).and_then(|text| text.parse().ok());
+    let warnings = metadata.get(WARNINGS).and_then(|text| {
+        let texts: Vec<String> = serde_json::from_slice(&from_ascii(text)).ok()?;
+        Some(texts.iter().collect())
+    });
+    (consistency, warnings.unwrap_or_default())
+}
+
+/// Renders a text as metadata: it travels as HTTP headers, so other characters than printable ASCII are
+/// percent-encoded.
+pub fn ascii(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'%' => "%25".to_owned(),
+            b' '..=b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+/// Undoes [`ascii`]; what is no escape stays as it is.
+fn from_ascii(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escape = text_of(after.get(..2)).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        if let (b'%', Some(byte)) = (first, escape) {
+            bytes.push(byte);
+            rest = &after[2..];
+        } else {
+            bytes.push(*first);
+            rest = after;
+        }
+    }
+    bytes
+}
+
+fn text_of(bytes: Option<&[u8]>) -> Option<&str> {
+    std::str::from_utf8(bytes?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_stays_within_ascii() {
+        assert_eq!(ascii("shop"), "shop");
+        assert_eq!(ascii("Zoë 100%\n"), "Zo%C3%AB 100%25%0A");
+        for text in ["shop", "Zoë 100%\n", "%41%", ""] {
+            assert_eq!(from_ascii(&ascii(text)), text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn remarks_come_back_from_metadata() {
+        let warnings: Warnings = ["the module \"é\" is encrypted", "100 %"].into_iter().collect();
+        let metadata = remarks(Some(Consistency::Snapshot), &warnings);
+        assert_eq!(remarks_in(&metadata), (Some(Consistency::Snapshot), warnings));
+        assert_eq!(remarks(None, &Warnings::default()), BTreeMap::new());
+        assert_eq!(remarks_in(&BTreeMap::new()), (None, Warnings::default()));
+    }
+
+    #[test]
+    fn as_many_warnings_are_kept_as_there_is_room_for() {
+        let warnings: Warnings = (0..40).map(|number| format!("{number} {}", "é".repeat(150))).collect();
+        let metadata = remarks(None, &warnings);
+        assert!(metadata[WARNINGS].len() <= WARNINGS_LIMIT);
+        let (_, read) = remarks_in(&metadata);
+        assert_eq!(read.as_slice().len(), 5);
+        assert_eq!(read.as_slice().last().map(String::as_str), Some("and 36 more"));
+    }
 }

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::models::{
-    Backup, BackupId, BackupState, BackupStatus, DatabaseId, DatabaseType, EngineId, JobId, Tier, TriggeredBy,
+    Backup, BackupId, BackupState, BackupStatus, Consistency, DatabaseId, DatabaseType, EngineId, JobId,
+    Tier, TriggeredBy, Warnings,
 };
 
 /// A record of the history as answers show it.
@@ -34,6 +35,12 @@ pub(crate) struct BackupView {
     /// How far a running backup has come; left out in every other state.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub progress: Option<ProgressView>,
+    /// To which moment the rows belong; left out where it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<Consistency>,
+    /// What the backup does not hold, or holds with a reserve; left out when there is nothing to say.
+    #[serde(skip_serializing_if = "Warnings::is_empty")]
+    pub warnings: Warnings,
 }
 
 /// The engine of a backup's database.
@@ -76,6 +83,8 @@ impl BackupView {
             blob_url: artifact.as_ref().and_then(|artifact| artifact.blob_url.clone()),
             file_size_bytes: artifact.as_ref().and_then(|artifact| artifact.bytes),
             file_format: artifact.as_ref().and_then(|artifact| artifact.format.clone()),
+            consistency: artifact.as_ref().and_then(|artifact| artifact.consistency),
+            warnings: artifact.as_ref().map(|artifact| artifact.warnings.clone()).unwrap_or_default(),
             blob_name: artifact.map(|artifact| artifact.blob_name),
             error_details: failure.as_ref().and_then(|failure| failure.class.clone()),
             error_message: failure.map(|failure| failure.message),

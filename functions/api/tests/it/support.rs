@@ -14,7 +14,9 @@ use dump::Tools;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::config::{Config, Source};
-use shared::models::{Artifact, Backup, BackupId, BackupJob, BackupState, Cause, DatabaseId, JobId, Run};
+use shared::models::{
+    Artifact, Backup, BackupId, BackupJob, BackupState, Cause, DatabaseId, JobId, Run, Warnings,
+};
 use shared::secrets::Secrets;
 use shared::storage::table::{Continuation, ETag, Entity, Expect, Key, Page, Properties, Query, Table};
 use shared::storage::table::{Value as Cell, query_all};
@@ -282,6 +284,8 @@ impl World {
             bytes: Some(bytes.try_into().unwrap()),
             format: Some("sql.gz".to_owned()),
             sha256: None,
+            consistency: None,
+            warnings: Warnings::default(),
         };
         let run = Run::between(created_at, created_at + chrono::TimeDelta::seconds(5));
         backup.state = BackupState::Completed { run, artifact: Some(artifact) };

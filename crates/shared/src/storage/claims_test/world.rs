@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::models::{
     Artifact, Backup, BackupId, BackupJob, BackupState, BackupStatus, DatabaseType, Failure, JobId,
-    PlannedBlob, Tier, TriggeredBy,
+    PlannedBlob, Tier, TriggeredBy, Warnings,
 };
 use crate::storage::rows::Row as _;
 use crate::storage::table::{Query, Table, query_all};
@@ -131,6 +131,8 @@ pub(super) fn artifact() -> Artifact {
         bytes: Some(3_000_000_000),
         format: Some("sql.gz".to_owned()),
         sha256: Some("e3b0c442".to_owned()),
+        consistency: None,
+        warnings: Warnings::default(),
     }
 }
 

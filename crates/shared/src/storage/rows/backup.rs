@@ -9,7 +9,7 @@ use super::read::{Reader, date_time};
 use super::{Row, UnreadableRow, properties};
 use crate::models::{
     Artifact, Attempt, Backup, BackupState, BackupStatus, DumpProgress, Failure, InvalidId, PlannedBlob, Run,
-    TriggeredBy,
+    TriggeredBy, Warnings,
 };
 
 impl Row for Backup {
@@ -44,6 +44,8 @@ impl Row for Backup {
                 ("file_size_bytes", size(bytes)),
                 ("file_format", text(artifact.and_then(|artifact| artifact.format.as_ref()))),
                 ("sha256", text(artifact.and_then(|artifact| artifact.sha256.as_ref()))),
+                ("consistency", text(artifact.and_then(|artifact| artifact.consistency.as_ref()))),
+                ("warnings", warnings_text(artifact.map(|artifact| &artifact.warnings)).into()),
                 ("error_message", text(failure.map(|failure| &failure.message))),
                 ("error_details", text(failure.and_then(|failure| failure.class.as_ref()))),
                 ("retry_count", Value::Int32(i32::try_from(self.retry_count).unwrap_or(i32::MAX))),
@@ -158,7 +160,26 @@ fn artifact(row: &Reader<'_>) -> Result<Option<Artifact>, UnreadableRow> {
         bytes: row.number("file_size_bytes").filter(|bytes| *bytes > 0),
         format: row.owned("file_format"),
         sha256: row.owned("sha256"),
+        // For people only: what cannot be read does not cost the record.
+        consistency: row.parse("consistency").ok(),
+        warnings: row.text("warnings").map(warnings).unwrap_or_default(),
     }))
+}
+
+/// Renders warnings as a JSON list of texts; none at all as nothing.
+fn warnings_text(warnings: Option<&Warnings>) -> String {
+    warnings
+        .filter(|warnings| !warnings.is_empty())
+        .map(|warnings| serde_json::json!(warnings).to_string())
+        .unwrap_or_default()
+}
+
+/// Reads warnings; a text that is no JSON list is a warning by itself.
+fn warnings(text: &str) -> Warnings {
+    match serde_json::from_str::<Vec<String>>(text) {
+        Ok(texts) => texts.iter().collect(),
+        Err(_) => std::iter::once(text).collect(),
+    }
 }
 
 fn instant(at: Option<DateTime<Utc>>) -> Value {

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::written;
 use crate::models::{
     AccessRequest, AppSettings, Artifact, Attempt, AuditRecord, AuditStatus, Backup, BackupState,
-    Credentials, Database, DatabaseType, DumpProgress, Endpoint, Engine, EngineType, Failure, Login,
-    PlannedBlob, PolicyChoice, Resolution, Run, StoredSecret, Tier, TriggeredBy, User, UserRole,
+    Consistency, Credentials, Database, DatabaseType, DumpProgress, Endpoint, Engine, EngineType, Failure,
+    Login, PlannedBlob, PolicyChoice, Resolution, Run, StoredSecret, Tier, TriggeredBy, User, UserRole,
     system_policies,
 };
 
@@ -184,6 +184,7 @@ fn a_pending_backup() {
     bytes_uploaded = "0"
     bytes_uploaded@odata.type = "Edm.Int64"
     completed_at = ""
+    consistency = ""
     container_name = ""
     created_at = "2025-12-05T10:00:00.123456"
     database_id = "db-001"
@@ -206,6 +207,7 @@ fn a_pending_backup() {
     status = "pending"
     tier = "daily"
     triggered_by = "scheduler"
+    warnings = ""
     "#);
 }
 
@@ -231,6 +233,7 @@ fn a_running_backup() {
     bytes_uploaded = "12"
     bytes_uploaded@odata.type = "Edm.Int64"
     completed_at = ""
+    consistency = ""
     container_name = ""
     created_at = "2025-12-05T10:00:00.123456"
     database_id = "db-001"
@@ -253,6 +256,7 @@ fn a_running_backup() {
     status = "in_progress"
     tier = "daily"
     triggered_by = "scheduler"
+    warnings = ""
     "#);
 }
 
@@ -267,6 +271,8 @@ fn a_completed_backup() {
         bytes: Some(3_000_000_000),
         format: Some("sql.gz".to_owned()),
         sha256: Some("e3b0c442".to_owned()),
+        consistency: Some(Consistency::PerTable),
+        warnings: ["the table \"a\" is encrypted", "é"].into_iter().collect(),
     };
     let state = BackupState::Completed { run: Run::between(at(5), at(17)), artifact: Some(artifact) };
     insta::assert_snapshot!(written(&Backup { tier: None, triggered_by: TriggeredBy::Manual, ..backup(state) }), @r#"
@@ -279,6 +285,7 @@ fn a_completed_backup() {
     bytes_uploaded = "0"
     bytes_uploaded@odata.type = "Edm.Int64"
     completed_at = "2025-12-05T10:00:17.123456"
+    consistency = "per_table"
     container_name = "backups"
     created_at = "2025-12-05T10:00:00.123456"
     database_id = "db-001"
@@ -301,6 +308,7 @@ fn a_completed_backup() {
     status = "completed"
     tier = ""
     triggered_by = "manual"
+    warnings = "[\"the table \\\"a\\\" is encrypted\",\"é\"]"
     "#);
 }
 
@@ -317,6 +325,7 @@ fn a_failed_backup() {
     bytes_uploaded = "0"
     bytes_uploaded@odata.type = "Edm.Int64"
     completed_at = "2025-12-05T10:00:06.123456"
+    consistency = ""
     container_name = ""
     created_at = "2025-12-05T10:00:00.123456"
     database_id = "db-001"
@@ -339,6 +348,7 @@ fn a_failed_backup() {
     status = "failed"
     tier = "daily"
     triggered_by = "scheduler"
+    warnings = ""
     "#);
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use proptest::collection::btree_map;
+use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -11,9 +11,9 @@ use serde_json::{Map, Value as Json};
 
 use crate::models::{
     AccessRequest, AppSettings, Artifact, Attempt, AuditRecord, AuditStatus, AuthMethod, Backup,
-    BackupPolicy, BackupState, ContainerName, Credentials, Database, DatabaseType, DumpProgress, Endpoint,
-    Engine, EngineType, Failure, Host, Login, PlannedBlob, PolicyChoice, Resolution, Run, StoredSecret, Tier,
-    TierConfig, TimeOfDay, TriggeredBy, User, UserName, UserRole,
+    BackupPolicy, BackupState, Consistency, ContainerName, Credentials, Database, DatabaseType, DumpProgress,
+    Endpoint, Engine, EngineType, Failure, Host, Login, PlannedBlob, PolicyChoice, Resolution, Run,
+    StoredSecret, Tier, TierConfig, TimeOfDay, TriggeredBy, User, UserName, UserRole,
 };
 
 /// Any text; an empty one counts as none in rows.
@@ -56,14 +56,17 @@ fn run() -> impl Strategy<Value = Run> {
 }
 
 fn artifact() -> impl Strategy<Value = Artifact> {
-    (text(), of(text()), of(container()), of(size()), of(text()), of("[0-9a-f]{64}")).prop_map(
-        |(blob_name, blob_url, container, bytes, format, sha256)| Artifact {
+    let remarks = (of(select(Consistency::ALL)), vec(text(), 0..50));
+    (text(), of(text()), of(container()), of(size()), of(text()), of("[0-9a-f]{64}"), remarks).prop_map(
+        |(blob_name, blob_url, container, bytes, format, sha256, (consistency, warnings))| Artifact {
             blob_name,
             blob_url,
             container,
             bytes,
             format,
             sha256,
+            consistency,
+            warnings: warnings.iter().collect(),
         },
     )
 }
