@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::models::{BackupPolicy, DEFAULT_POLICY, Database, Engine, EngineId, PolicyId};
+use crate::schedule::Plan;
 
 /// The policies and engines that decide, by id.
 #[derive(Debug, Clone, Default)]
@@ -20,16 +21,30 @@ impl PolicyBook {
         }
     }
 
+    /// Returns what a database runs by: its own schedule, else the tiers of its policy.
+    pub fn plan<'a>(&'a self, database: &'a Database) -> Option<Plan<'a>> {
+        match &database.schedule {
+            Some(schedule) => Some(Plan::Cron(schedule)),
+            None => self.of(database).map(Plan::Tiers),
+        }
+    }
+
+    /// Tells whether the policy of a database is the one of its engine.
+    pub fn is_inherited(&self, database: &Database) -> bool {
+        self.inherited(database).is_some()
+    }
+
+    fn inherited(&self, database: &Database) -> Option<&PolicyId> {
+        let engine = database.engine_id.as_ref().filter(|_| database.policy.from_engine)?;
+        self.engines.get(engine)?.as_ref()
+    }
+
     /// Returns the policy of a database: its engine's where it takes that and there is one, else its
     /// own, else the default one. A policy that does not exist any more counts as the default one.
     ///
     /// `None` when even that is missing, which the seeding of every program prevents.
     pub fn of(&self, database: &Database) -> Option<&BackupPolicy> {
-        let inherited = || {
-            let engine = database.engine_id.as_ref().filter(|_| database.policy.from_engine)?;
-            self.engines.get(engine)?.as_ref()
-        };
-        let chosen = inherited().or(database.policy.own.as_ref());
+        let chosen = self.inherited(database).or(database.policy.own.as_ref());
         let found = chosen.and_then(|id| self.policies.get(id));
         if let (Some(id), None) = (chosen, found) {
             tracing::warn!(database_id = %database.id, policy_id = %id, "the policy does not exist; {DEFAULT_POLICY} is used");

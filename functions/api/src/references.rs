@@ -1,5 +1,6 @@
 //! Things that a request refers to, found or refused.
 
+use shared::effective_policy::PolicyBook;
 use shared::models::{DEFAULT_POLICY, DatabaseId, Engine, EngineId, PolicyId};
 use shared::storage::Versioned;
 
@@ -25,6 +26,12 @@ pub(crate) async fn named_engine(state: &AppState, id: &str) -> Result<Engine, A
     let id: EngineId =
         id.parse().map_err(|_| ApiError::NotFound("The engine of this engine_id".to_owned()))?;
     Ok(engine(state, &id).await?.value)
+}
+
+/// Reads what decides about the policies of databases.
+pub(crate) async fn policy_book(state: &AppState) -> Result<PolicyBook, ApiError> {
+    let engines = state.storage.engines.list().await?;
+    Ok(PolicyBook::new(state.storage.policies.list().await?, &engines))
 }
 
 /// Refuses a policy that does not exist. Those that every installation has are made first when they

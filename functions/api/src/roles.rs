@@ -34,7 +34,7 @@ const OPERATOR: Access = Access::Role(UserRole::Operator);
 const ADMIN: Access = Access::Role(UserRole::Admin);
 
 /// Every route of the contract, in its order.
-pub const ROUTES: [Route; 50] = [
+pub const ROUTES: [Route; 51] = [
     route("GET", "/health", ANYBODY),
     route("GET", "/version", ANYBODY),
     route("GET", "/system-status", VIEWER),
@@ -47,6 +47,7 @@ pub const ROUTES: [Route; 50] = [
     route("PUT", "/databases/{id}", OPERATOR),
     route("DELETE", "/databases/{id}", OPERATOR),
     route("GET", "/databases/{id}/backup-stats", VIEWER),
+    route("GET", "/databases/{id}/schedule", VIEWER),
     route("POST", "/databases/{id}/backup", OPERATOR),
     route("GET", "/engines", VIEWER),
     route("POST", "/engines", OPERATOR),
@@ -142,6 +143,7 @@ mod tests {
         PUT /databases/{id}: operator
         DELETE /databases/{id}: operator
         GET /databases/{id}/backup-stats: viewer
+        GET /databases/{id}/schedule: viewer
         POST /databases/{id}/backup: operator
         GET /engines: viewer
         POST /engines: operator

@@ -34,6 +34,7 @@ fn built() -> Vec<Built> {
         put("/databases/{id}", databases::update::update),
         delete("/databases/{id}", databases::delete::delete),
         get("/databases/{id}/backup-stats", databases::stats::stats),
+        get("/databases/{id}/schedule", databases::schedule::schedule),
         post("/databases/{id}/backup", databases::trigger::trigger),
         get("/engines", engines::list::list),
         post("/engines", engines::create::create),

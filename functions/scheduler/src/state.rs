@@ -1,5 +1,7 @@
 //! What the functions share.
 
+use std::time::Duration;
+
 use custom_handler::ServeError;
 use shared::clock::Clock;
 use shared::config::Config;
@@ -12,6 +14,8 @@ pub struct AppState {
     pub storage: Storage,
     /// The clock.
     pub clock: Clock,
+    /// The longest pause before a scheduled job may start.
+    pub jitter: Duration,
 }
 
 /// Why the program cannot start, or ended.
@@ -28,6 +32,7 @@ pub enum StartError {
 impl AppState {
     /// Sets everything up; nothing is sent yet.
     pub fn new(config: &Config) -> Result<Self, StartError> {
-        Ok(Self { storage: Storage::open(config)?, clock: Clock::system() })
+        let storage = Storage::open(config)?;
+        Ok(Self { storage, clock: Clock::system(), jitter: config.schedule_jitter })
     }
 }

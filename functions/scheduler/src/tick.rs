@@ -69,7 +69,7 @@ pub async fn tick(state: &AppState) -> Result<TickReport, StorageError> {
         let mut slots = slots.remove(&database.id).unwrap_or_default();
         let known = earlier.remove(&database.id).unwrap_or_default();
         let reservations = decide(database, &book, &slots, known, &failed, now);
-        match queueing::serve(storage, database, &mut slots, reservations).await {
+        match queueing::serve(state, database, &mut slots, reservations).await {
             Ok(queued) => report.queued += queued,
             Err(error) => {
                 report.failed += 1;
@@ -94,11 +94,7 @@ fn decide(
     failed: &Failed,
     now: DateTime<Utc>,
 ) -> BTreeMap<Lane, Reservation> {
-    let plan = match (&database.schedule, book.of(database)) {
-        (Some(schedule), _) => Plan::Cron(schedule),
-        (None, Some(policy)) => Plan::Tiers(policy),
-        (None, None) => return BTreeMap::new(),
-    };
+    let Some(plan) = book.plan(database) else { return BTreeMap::new() };
     let mut reservations = known;
     let recorded: Recorded =
         slots.lanes.iter().chain(&reservations).map(|(lane, reserved)| (*lane, reserved.slot)).collect();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use scheduler::{AppState, TickReport, tick};
@@ -26,7 +27,7 @@ impl Setting {
     async fn new() -> Self {
         let config = Config::read(&Source::of(&[])).unwrap();
         let (storage, queue) = Storage::memory(&config);
-        let state = AppState { storage, clock: Clock::fixed(at(NOW)) };
+        let state = AppState { storage, clock: Clock::fixed(at(NOW)), jitter: Duration::ZERO };
         state.storage.prepare(at(NOW)).await.unwrap();
         Self { state, queue }
     }
@@ -117,6 +118,46 @@ async fn a_schedule_decides_alone_and_has_no_tier() {
     assert_eq!(jobs[0].triggered_by, TriggeredBy::Scheduler);
     assert_eq!(setting.tick_at("2026-03-05T09:29:00Z").await.queued, 0);
     assert_eq!(setting.tick_at("2026-03-05T09:30:00Z").await.queued, 1);
+}
+
+#[tokio::test]
+async fn a_tier_runs_by_the_clock_of_its_policys_zone() {
+    let setting = Setting::new().await;
+    setting.configure("shop", |_| {}).await;
+    let policies = &setting.state.storage.policies;
+    let mut policy = policies.get(&"development".parse().unwrap()).await.unwrap().unwrap().value;
+    policy.id = "berlin".parse().unwrap();
+    policy.time_zone = "Europe/Berlin".parse().unwrap();
+    policies.insert(&policy).await.unwrap();
+    setting.configure("laden", |database| database.policy.own = Some(policy.id)).await;
+    setting.tick_at(NOW).await;
+    setting.jobs();
+    // 02:00 in Berlin is 01:00 UTC in winter.
+    setting.tick_at("2026-03-05T01:00:00Z").await;
+    let jobs = setting.jobs();
+    assert_eq!(jobs.iter().map(|job| job.database_id.as_str()).collect::<Vec<_>>(), ["laden"]);
+    assert_eq!(jobs[0].scheduled_at, Some(at("2026-03-05T01:00:00Z")));
+    // On the night on which 02:00 does not exist, at 03:00, which is 01:00 UTC.
+    setting.tick_at("2026-03-29T00:59:59Z").await;
+    setting.jobs();
+    setting.tick_at("2026-03-29T01:00:00Z").await;
+    assert_eq!(tiers(&setting.jobs()), [Some(Tier::Weekly), Some(Tier::Daily)]);
+}
+
+#[tokio::test]
+async fn jobs_are_spread_by_a_pause_of_their_database() {
+    let mut setting = Setting::new().await;
+    setting.state.jitter = Duration::from_mins(10);
+    for number in 0..30 {
+        setting.configure(&format!("shop-{number}"), |_| {}).await;
+    }
+    setting.tick_at(NOW).await;
+    let mut pauses: Vec<Duration> = setting.queue.take().into_iter().map(|(_, pause)| pause).collect();
+    assert_eq!(pauses.len(), 60);
+    assert!(pauses.iter().all(|pause| *pause <= Duration::from_mins(10)));
+    pauses.sort();
+    pauses.dedup();
+    assert!(pauses.len() > 20, "{pauses:?}");
 }
 
 #[tokio::test]

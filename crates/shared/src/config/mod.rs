@@ -7,6 +7,7 @@
 mod source;
 mod storage;
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct Config {
     pub retention_days: u16,
     /// Limits of backup jobs.
     pub jobs: JobLimits,
+    /// The longest pause before a scheduled job may start; each database has its own share of it.
+    pub schedule_jitter: Duration,
     /// The port that the Functions host told this program to listen on.
     pub port: Option<u16>,
     /// The path under which the host forwards HTTP requests.
@@ -161,6 +164,7 @@ impl Config {
                 "a whole number of days from 1 to 365",
             )?,
             jobs: jobs(source)?,
+            schedule_jitter: seconds(source, "SCHEDULE_JITTER_SECONDS", 0, 0..=3600)?,
             port: port(source)?,
             route_prefix: source.text("ROUTE_PREFIX").unwrap_or_else(|| "api".to_owned()),
         })
@@ -246,10 +250,7 @@ fn log_level(source: &Source) -> Result<LogLevel, ConfigError> {
 }
 
 fn jobs(source: &Source) -> Result<JobLimits, ConfigError> {
-    let seconds = |name: &'static str, default: u64, range: std::ops::RangeInclusive<u64>| {
-        let rule = format!("a whole number of seconds from {} to {}", range.start(), range.end());
-        source.parse_within(name, default, range, &rule).map(Duration::from_secs)
-    };
+    let seconds = |name, default, range| seconds(source, name, default, range);
     Ok(JobLimits {
         claim: seconds("CLAIM_SECONDS", 120, 2..=3600)?,
         deadline: seconds("DUMP_TIMEOUT_SECONDS", 3300, 1..=86_400)?,
@@ -259,6 +260,16 @@ fn jobs(source: &Source) -> Result<JobLimits, ConfigError> {
             seconds("SECOND_RETRY_DELAY_SECONDS", 300, 0..=3600)?,
         ],
     })
+}
+
+fn seconds(
+    source: &Source,
+    name: &'static str,
+    default: u64,
+    range: RangeInclusive<u64>,
+) -> Result<Duration, ConfigError> {
+    let rule = format!("a whole number of seconds from {} to {}", range.start(), range.end());
+    source.parse_within(name, default, range, &rule).map(Duration::from_secs)
 }
 
 fn port(source: &Source) -> Result<Option<u16>, ConfigError> {

@@ -22,7 +22,7 @@ pub use kinds::{
     AuthMethod, BackupStatus, DatabaseType, EngineType, Tier, TriggeredBy, UnknownName, UserRole,
 };
 pub use names::{ContainerName, DatabaseName, Host, InvalidText, UserName};
-pub use policy::{BackupPolicy, DEFAULT_POLICY, policy_name, slug, system_policies};
+pub use policy::{BackupPolicy, DEFAULT_POLICY, policy_name, slug, system_policies, time_zone};
 pub use remarks::{Consistency, Warnings};
 pub use settings::AppSettings;
 pub use tier::{InvalidTime, OutOfRange, TierConfig, TimeOfDay};

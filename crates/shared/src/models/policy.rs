@@ -1,6 +1,7 @@
 //! Backup policies: when backups of each tier are made, and how many of them stay.
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use uuid::Uuid;
 
 use super::{InvalidText, PolicyId, Tier, TierConfig, TimeOfDay};
@@ -16,6 +17,8 @@ pub struct BackupPolicy {
     pub description: Option<String>,
     /// Whether it is one of the three that every installation has.
     pub is_system: bool,
+    /// The zone that the times and days of its tiers are read in.
+    pub time_zone: Tz,
     /// Every few hours.
     pub hourly: TierConfig,
     /// Every day.
@@ -74,6 +77,13 @@ pub fn policy_name(text: &str) -> Result<String, InvalidText> {
     }
 }
 
+/// Reads the time zone of a policy: a name of the IANA database.
+pub fn time_zone(text: &str) -> Result<Tz, InvalidText> {
+    text.trim()
+        .parse()
+        .map_err(|_| InvalidText("must be the IANA name of a time zone, such as UTC or Europe/Berlin"))
+}
+
 /// Derives the id of a new policy from its name: lower case, with a hyphen for each run of other
 /// characters than `a-z0-9`.
 ///
@@ -113,6 +123,7 @@ pub fn system_policies(now: DateTime<Utc>) -> Vec<BackupPolicy> {
             name: name.to_owned(),
             description: Some(description.to_owned()),
             is_system: true,
+            time_zone: Tz::UTC,
             hourly,
             daily,
             weekly,
@@ -162,6 +173,14 @@ mod tests {
         assert!(policy_name(" ").is_err());
         assert!(policy_name(&"x".repeat(101)).is_err());
         assert_eq!(policy_name(&format!(" {} ", "é".repeat(100))), Ok("é".repeat(100)));
+    }
+
+    #[test]
+    fn a_time_zone_has_a_name() {
+        assert_eq!(time_zone(" Europe/Berlin "), Ok(Tz::Europe__Berlin));
+        for bad in ["", "Berlin", "+01:00", "europe/berlin"] {
+            assert!(time_zone(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

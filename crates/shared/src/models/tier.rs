@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use chrono::NaiveTime;
 
-/// A time of day in UTC, to the minute.
+/// A time of day, to the minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TimeOfDay {
     hour: u8,
@@ -14,7 +14,7 @@ pub struct TimeOfDay {
 
 /// The error of a text that is no time of day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("must be a time of day from 00:00 to 23:59, written HH:MM, in UTC")]
+#[error("must be a time of day from 00:00 to 23:59, written HH:MM")]
 pub struct InvalidTime;
 
 impl TimeOfDay {
@@ -59,7 +59,7 @@ pub struct TierConfig {
     pub keep_count: u32,
     /// Hourly: the hours between two runs, 1 to 12, counted from midnight.
     pub interval_hours: u8,
-    /// All but hourly: the time of day in UTC.
+    /// All but hourly: the time of day, in the zone of the policy.
     pub time: TimeOfDay,
     /// Weekly: the day, 0 (Sunday) to 6 (Saturday).
     pub day_of_week: u8,

@@ -8,12 +8,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, DurationRound as _, NaiveDateTime, TimeDelta, TimeZone as _, Utc};
-use chrono_tz::{GapInfo, Tz};
+use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
+use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 
 use super::fields::{InvalidSchedule, plain, shortened};
+use super::wall;
 
 /// A cron expression of five fields, with `CRON_TZ=<zone> ` before it where the zone is not UTC.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,11 @@ impl Schedule {
         &self.text
     }
 
+    /// Returns the time zone that its fields are read in.
+    pub fn zone(&self) -> Tz {
+        self.zone
+    }
+
     /// Returns the latest slot at or before an instant.
     pub fn latest_at_or_before(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let minute = self.local_minute(now);
@@ -37,7 +43,7 @@ impl Schedule {
         let later = self.after(minute).take_while(|slot| *slot <= now).last();
         later.or_else(|| {
             let latest = self.cron.find_previous_occurrence(&minute, true).ok()?;
-            self.instant(latest.naive_utc())
+            wall::instant(self.zone, latest.naive_utc())
         })
     }
 
@@ -48,7 +54,7 @@ impl Schedule {
 
     /// The full minute on the wall at an instant. The evaluator sees it as if it were UTC.
     fn local_minute(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let local = now.with_timezone(&self.zone).naive_local().and_utc();
+        let local = wall::local(self.zone, now).and_utc();
         local.duration_trunc(TimeDelta::minutes(1)).unwrap_or(local)
     }
 
@@ -56,14 +62,7 @@ impl Schedule {
     fn after(&self, minute: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
         let next = |minute: &DateTime<Utc>| self.cron.find_next_occurrence(minute, false).ok();
         let minutes = std::iter::successors(next(&minute), next);
-        minutes.map_while(|minute| self.instant(minute.naive_utc()))
-    }
-
-    /// Places a local time in real time. Never goes back when local time goes on.
-    fn instant(&self, local: NaiveDateTime) -> Option<DateTime<Utc>> {
-        let exists = self.zone.from_local_datetime(&local).earliest();
-        let instant = exists.or_else(|| GapInfo::new(&local, &self.zone)?.end)?;
-        Some(instant.to_utc())
+        minutes.map_while(|minute| wall::instant(self.zone, minute.naive_utc()))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 
 use super::Schedule;
 use super::tiers::{slot, slot_after};
@@ -25,6 +26,16 @@ pub enum Plan<'a> {
     Tiers(&'a BackupPolicy),
     /// A schedule of its own, which then decides alone.
     Cron(&'a Schedule),
+}
+
+impl Plan<'_> {
+    /// Returns the time zone that its times are read in.
+    pub fn zone(&self) -> Tz {
+        match self {
+            Self::Tiers(policy) => policy.time_zone,
+            Self::Cron(schedule) => schedule.zone(),
+        }
+    }
 }
 
 /// The last slot that was served of each lane, whether its job ended well or not. A lane that is
@@ -98,8 +109,14 @@ pub fn next_slots(plan: Plan<'_>, now: DateTime<Utc>, count: usize) -> Vec<Due> 
     std::iter::from_fn(earliest).take(count).collect()
 }
 
-/// The lanes of a plan, the highest tier first.
-fn lanes(plan: Plan<'_>) -> Vec<Lane> {
+/// Returns the next slots of one lane of a plan after an instant, the earliest first, for display.
+pub fn next_slots_of(plan: Plan<'_>, lane: Lane, now: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
+    let after = |now: DateTime<Utc>| next(plan, lane, now).map(|due| due.slot);
+    std::iter::successors(after(now), |slot| after(*slot)).take(count).collect()
+}
+
+/// Returns the lanes of a plan that run, the highest tier first.
+pub fn lanes(plan: Plan<'_>) -> Vec<Lane> {
     match plan {
         Plan::Cron(_) => vec![Lane::Schedule],
         Plan::Tiers(policy) => {
@@ -111,7 +128,7 @@ fn lanes(plan: Plan<'_>) -> Vec<Lane> {
 fn latest(plan: Plan<'_>, lane: Lane, now: DateTime<Utc>) -> Option<Due> {
     let slot = match (plan, lane) {
         (Plan::Cron(schedule), Lane::Schedule) => schedule.latest_at_or_before(now),
-        (Plan::Tiers(policy), Lane::Tier(tier)) => Some(slot(tier, policy.tier(tier), now)),
+        (Plan::Tiers(policy), Lane::Tier(tier)) => Some(slot(tier, policy.tier(tier), policy.time_zone, now)),
         (Plan::Cron(_), Lane::Tier(_)) | (Plan::Tiers(_), Lane::Schedule) => None,
     };
     slot.map(|slot| Due { lane, slot })
@@ -120,7 +137,7 @@ fn latest(plan: Plan<'_>, lane: Lane, now: DateTime<Utc>) -> Option<Due> {
 fn next(plan: Plan<'_>, lane: Lane, now: DateTime<Utc>) -> Option<Due> {
     let slot = match (plan, lane) {
         (Plan::Cron(schedule), Lane::Schedule) => schedule.next_after(now),
-        (Plan::Tiers(policy), Lane::Tier(tier)) => slot_after(tier, policy.tier(tier), now),
+        (Plan::Tiers(policy), Lane::Tier(tier)) => slot_after(tier, policy.tier(tier), policy.time_zone, now),
         (Plan::Cron(_), Lane::Tier(_)) | (Plan::Tiers(_), Lane::Schedule) => None,
     };
     slot.map(|slot| Due { lane, slot })

@@ -13,8 +13,11 @@ mod fields;
 #[cfg(test)]
 mod sweep;
 mod tiers;
+mod wall;
+mod words;
 
 pub use cron::Schedule;
-pub use due::{Due, Plan, Recorded, due, next_slots};
+pub use due::{Due, Plan, Recorded, due, lanes, next_slots, next_slots_of};
 pub use fields::{FieldProblem, InvalidSchedule};
 pub use tiers::slot;
+pub use words::words;

@@ -2,13 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Datelike as _, NaiveDateTime, Offset as _, TimeDelta, Timelike as _, Utc};
 use chrono_tz::Tz;
 
 use super::Schedule;
+use super::tiers::{slot, slot_after};
+use crate::models::{Tier, TierConfig};
 
-/// An expression, and the same in Rust: minute, hour, day of month, month, day of week.
-type Expression = (&'static str, fn(u32, u32, u32, u32, u32) -> bool);
+/// Tells whether a minute fires: minute, hour, day of month, month, day of week.
+type Fires = fn(u32, u32, u32, u32, u32) -> bool;
+
+/// An expression, and the same in Rust.
+type Expression = (&'static str, Fires);
 
 const EXPRESSIONS: [Expression; 9] = [
     ("*/15 * * * *", |minute, _, _, _, _| minute % 15 == 0),
@@ -46,7 +53,7 @@ fn model(zone: Tz, from: DateTime<Utc>) -> [Vec<DateTime<Utc>>; EXPRESSIONS.len(
     slots
 }
 
-fn at(fires: fn(u32, u32, u32, u32, u32) -> bool, local: NaiveDateTime) -> bool {
+fn at(fires: Fires, local: NaiveDateTime) -> bool {
     fires(local.minute(), local.hour(), local.day(), local.month(), local.weekday().num_days_from_sunday())
 }
 
@@ -68,6 +75,117 @@ fn sweep(zone: Tz, from: &str) {
             }
             assert_eq!(schedule.next_after(next - second), Some(next), "{schedule} before {next}");
         }
+    }
+}
+
+/// What a tier does, in the same form: the days and hours of `EXPRESSIONS` that a tier can say.
+fn tier_configs() -> [(Tier, TierConfig, Fires); 7] {
+    let config = |time: &str| TierConfig { time: time.parse().unwrap(), ..TierConfig::default() };
+    [
+        (Tier::Hourly, config("00:00"), |minute, _, _, _, _| minute == 0),
+        (Tier::Hourly, TierConfig { interval_hours: 5, ..config("00:00") }, |minute, hour, _, _, _| {
+            minute == 0 && hour % 5 == 0
+        }),
+        (Tier::Daily, config("02:30"), |minute, hour, _, _, _| (hour, minute) == (2, 30)),
+        (Tier::Daily, config("00:00"), |minute, hour, _, _, _| (hour, minute) == (0, 0)),
+        (Tier::Weekly, config("01:30"), |minute, hour, _, _, weekday| (weekday, hour, minute) == (0, 1, 30)),
+        (Tier::Monthly, TierConfig { day_of_month: 28, ..config("23:59") }, |minute, hour, day, _, _| {
+            (day, hour, minute) == (28, 23, 59)
+        }),
+        (
+            Tier::Yearly,
+            TierConfig { day_of_month: 26, month: 10, ..config("02:59") },
+            |minute, hour, day, month, _| (month, day, hour, minute) == (10, 26, 2, 59),
+        ),
+    ]
+}
+
+/// All zones that there are, each instant of two years at which their clocks are changed, and the
+/// hours around it. Zones that change alike are looked at once.
+#[test]
+fn every_zone_around_every_change_of_two_years() {
+    let from: DateTime<Utc> = "2025-01-01T00:00:00Z".parse().unwrap();
+    let mut seen = BTreeSet::new();
+    for zone in chrono_tz::TZ_VARIANTS {
+        let changes = changes(zone, from);
+        if !seen.insert((offset(zone, from), changes.clone())) {
+            continue;
+        }
+        for middle in changes.into_iter().chain([from + TimeDelta::days(3)]) {
+            around(zone, middle);
+        }
+    }
+    assert!(seen.len() > 40, "{}", seen.len());
+}
+
+/// The starts of the six hours within which the clocks of a zone are changed, over two years.
+fn changes(zone: Tz, from: DateTime<Utc>) -> Vec<DateTime<Utc>> {
+    let starts: Vec<_> = (0..2 * 365 * 4).map(|step| from + TimeDelta::hours(6 * step)).collect();
+    let offsets: Vec<i32> = starts.iter().map(|start| offset(zone, *start)).collect();
+    let pairs = starts.iter().zip(offsets.windows(2));
+    pairs.filter(|(_, pair)| pair[0] != pair[1]).map(|(start, _)| *start).collect()
+}
+
+fn offset(zone: Tz, at: DateTime<Utc>) -> i32 {
+    at.with_timezone(&zone).offset().fix().local_minus_utc()
+}
+
+/// Compares the hours around an instant, minute by minute, with the model.
+fn around(zone: Tz, middle: DateTime<Utc>) {
+    let (from, until) = (middle - TimeDelta::hours(6), middle + TimeDelta::hours(18));
+    let walked = walk(zone, from, until);
+    let model = |fires: Fires| {
+        let mut slots: Vec<_> =
+            walked.iter().filter(|(_, passed)| at(fires, *passed)).map(|(now, _)| *now).collect();
+        slots.dedup();
+        slots
+    };
+    for (text, fires) in EXPRESSIONS {
+        let schedule: Schedule = format!("CRON_TZ={zone} {text}").parse().unwrap();
+        let next = |at: DateTime<Utc>| schedule.next_after(at);
+        compare(&schedule, from, &model(fires), next, |at| schedule.latest_at_or_before(at));
+    }
+    for (tier, config, fires) in tier_configs() {
+        let next = |at: DateTime<Utc>| slot_after(tier, &config, zone, at);
+        let name = format!("{tier} {config:?} {zone}");
+        compare(&name, from, &model(fires), next, |at| Some(slot(tier, &config, zone, at)));
+    }
+}
+
+/// Returns, for each minute in which the wall shows something new, what it has come by.
+fn walk(zone: Tz, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<(DateTime<Utc>, NaiveDateTime)> {
+    let local = |at: DateTime<Utc>| at.with_timezone(&zone).naive_local();
+    let (mut now, mut walked) = (from, Vec::new());
+    let mut passed = local(from - TimeDelta::minutes(1));
+    while now < until {
+        let wall = local(now);
+        while passed < wall {
+            passed += TimeDelta::minutes(1);
+            walked.push((now, passed));
+        }
+        now += TimeDelta::minutes(1);
+    }
+    walked
+}
+
+fn compare(
+    name: &impl std::fmt::Display,
+    from: DateTime<Utc>,
+    slots: &[DateTime<Utc>],
+    next: impl Fn(DateTime<Utc>) -> Option<DateTime<Utc>>,
+    latest: impl Fn(DateTime<Utc>) -> Option<DateTime<Utc>>,
+) {
+    let second = TimeDelta::seconds(1);
+    let mut before = from - second;
+    for slot in slots {
+        assert_eq!(next(before), Some(*slot), "{name} after {before}");
+        assert_eq!(latest(*slot), Some(*slot), "{name} at {slot}");
+        if before >= from {
+            for now in [before + second, before + (*slot - before) / 2, *slot - second] {
+                assert_eq!(latest(now), Some(before), "{name} at {now}");
+            }
+        }
+        before = *slot;
     }
 }
 

@@ -1,9 +1,13 @@
-//! The slots of the tiers of a policy, in UTC.
+//! The slots of the tiers of a policy, in the policy's time zone.
+
+use std::iter::successors;
 
 use chrono::{
-    DateTime, Datelike as _, Days, Months, NaiveDate, NaiveDateTime, TimeDelta, Timelike as _, Utc,
+    DateTime, Datelike as _, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike as _, Utc,
 };
+use chrono_tz::Tz;
 
+use super::wall;
 use crate::models::{Tier, TierConfig};
 
 /// Returns the latest slot of a tier at or before an instant.
@@ -11,40 +15,67 @@ use crate::models::{Tier, TierConfig};
 /// Hourly slots are the full hours of the day that the interval divides, so that each day begins
 /// with one; the others are at the tier's time on its day. A member outside of its range counts as
 /// the nearest one in it.
-pub fn slot(tier: Tier, config: &TierConfig, now: DateTime<Utc>) -> DateTime<Utc> {
-    let today = now.date_naive();
-    let slot = match tier {
-        Tier::Hourly => {
-            let hour = now.hour() - now.hour() % interval(config);
-            today.and_hms_opt(hour, 0, 0).map(|slot| slot.and_utc())
-        }
-        Tier::Daily => latest(today, config, now, |day| day.pred_opt()),
-        Tier::Weekly => {
-            let weekday = u32::from(config.day_of_week % 7);
-            let back = (7 + today.weekday().num_days_from_sunday() - weekday) % 7;
-            let day = today.checked_sub_days(Days::new(back.into()));
-            day.and_then(|day| latest(day, config, now, |day| day.checked_sub_days(Days::new(7))))
-        }
-        Tier::Monthly => {
-            let day = today.with_day(day_of_month(config));
-            day.and_then(|day| latest(day, config, now, |day| day.checked_sub_months(Months::new(1))))
-        }
-        Tier::Yearly => {
-            let month = u32::from(config.month.clamp(1, 12));
-            let day = NaiveDate::from_ymd_opt(today.year(), month, day_of_month(config));
-            day.and_then(|day| latest(day, config, now, |day| day.checked_sub_months(Months::new(12))))
-        }
-    };
+pub fn slot(tier: Tier, config: &TierConfig, zone: Tz, now: DateTime<Utc>) -> DateTime<Utc> {
+    let wall = wall::local(zone, now);
+    // In the second pass of a repeated hour the first pass is over: its later slots come after the
+    // local time, yet they lie before now.
+    let later = following(tier, config, zone, wall).take_while(|slot| *slot <= now).last();
+    let latest = later.or_else(|| wall::instant(zone, latest(tier, config, wall)?));
     // Only before the beginning of the calendar is there none.
-    slot.unwrap_or(DateTime::<Utc>::MIN_UTC)
+    latest.unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
 /// Returns the first slot of a tier after an instant.
-pub(super) fn slot_after(tier: Tier, config: &TierConfig, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let latest = slot(tier, config, now);
+pub(super) fn slot_after(
+    tier: Tier,
+    config: &TierConfig,
+    zone: Tz,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    following(tier, config, zone, wall::local(zone, now)).find(|slot| *slot > now)
+}
+
+/// The slots of the local times after one, in order; several may be the same instant.
+fn following(
+    tier: Tier,
+    config: &TierConfig,
+    zone: Tz,
+    wall: NaiveDateTime,
+) -> impl Iterator<Item = DateTime<Utc>> {
+    let next = move |wall: &NaiveDateTime| next(tier, config, *wall);
+    successors(next(&wall), next).map_while(move |wall| wall::instant(zone, wall))
+}
+
+/// Returns the latest local time of a tier at or before one.
+fn latest(tier: Tier, config: &TierConfig, wall: NaiveDateTime) -> Option<NaiveDateTime> {
+    let today = wall.date();
+    match tier {
+        Tier::Hourly => today.and_hms_opt(wall.hour() - wall.hour() % interval(config), 0, 0),
+        Tier::Daily => on_time(today, config, wall, |day| day.pred_opt()),
+        Tier::Weekly => {
+            let weekday = u32::from(config.day_of_week % 7);
+            let back = (7 + today.weekday().num_days_from_sunday() - weekday) % 7;
+            let day = today.checked_sub_days(Days::new(back.into()))?;
+            on_time(day, config, wall, |day| day.checked_sub_days(Days::new(7)))
+        }
+        Tier::Monthly => {
+            let day = today.with_day(day_of_month(config))?;
+            on_time(day, config, wall, |day| day.checked_sub_months(Months::new(1)))
+        }
+        Tier::Yearly => {
+            let month = u32::from(config.month.clamp(1, 12));
+            let day = NaiveDate::from_ymd_opt(today.year(), month, day_of_month(config))?;
+            on_time(day, config, wall, |day| day.checked_sub_months(Months::new(12)))
+        }
+    }
+}
+
+/// Returns the first local time of a tier after one.
+fn next(tier: Tier, config: &TierConfig, wall: NaiveDateTime) -> Option<NaiveDateTime> {
+    let latest = latest(tier, config, wall)?;
     match tier {
         Tier::Hourly => {
-            let midnight = latest.date_naive().succ_opt()?.and_time(chrono::NaiveTime::MIN).and_utc();
+            let midnight = latest.date().succ_opt()?.and_time(NaiveTime::MIN);
             let next = latest.checked_add_signed(TimeDelta::hours(interval(config).into()))?;
             Some(next.min(midnight))
         }
@@ -56,14 +87,14 @@ pub(super) fn slot_after(tier: Tier, config: &TierConfig, now: DateTime<Utc>) ->
 }
 
 /// Takes the tier's time on a day, or on the day before it in the tier if that is still to come.
-fn latest(
+fn on_time(
     day: NaiveDate,
     config: &TierConfig,
-    now: DateTime<Utc>,
+    wall: NaiveDateTime,
     before: impl Fn(NaiveDate) -> Option<NaiveDate>,
-) -> Option<DateTime<Utc>> {
-    let at = |day: NaiveDate| NaiveDateTime::new(day, config.time.naive()).and_utc();
-    if at(day) <= now { Some(at(day)) } else { before(day).map(at) }
+) -> Option<NaiveDateTime> {
+    let at = |day: NaiveDate| NaiveDateTime::new(day, config.time.naive());
+    if at(day) <= wall { Some(at(day)) } else { before(day).map(at) }
 }
 
 fn interval(config: &TierConfig) -> u32 {
@@ -137,19 +168,19 @@ mod tests {
         #[test]
         fn agrees_with_the_slow_model(config in config(), now in instant()) {
             for tier in [Tier::Hourly, Tier::Daily, Tier::Weekly, Tier::Monthly] {
-                prop_assert_eq!(slot(tier, &config, now), slow(tier, &config, now), "{}", tier);
+                prop_assert_eq!(slot(tier, &config, Tz::UTC, now), slow(tier, &config, now), "{}", tier);
             }
         }
 
         #[test]
         fn the_next_slot_is_the_first_after(config in config(), now in instant()) {
             for tier in Tier::ALL {
-                let latest = slot(*tier, &config, now);
-                let next = slot_after(*tier, &config, now).unwrap();
+                let latest = slot(*tier, &config, Tz::UTC, now);
+                let next = slot_after(*tier, &config, Tz::UTC, now).unwrap();
                 prop_assert!(latest <= now && now < next, "{latest} {next}");
                 prop_assert!(fires(*tier, &config, next));
-                prop_assert_eq!(slot(*tier, &config, next), next);
-                prop_assert_eq!(slot(*tier, &config, next - TimeDelta::milliseconds(1)), latest);
+                prop_assert_eq!(slot(*tier, &config, Tz::UTC, next), next);
+                prop_assert_eq!(slot(*tier, &config, Tz::UTC, next - TimeDelta::milliseconds(1)), latest);
             }
         }
     }
@@ -160,7 +191,7 @@ mod tests {
 
         #[test]
         fn agrees_with_the_slow_model_over_years(config in config(), now in instant()) {
-            prop_assert_eq!(slot(Tier::Yearly, &config, now), slow(Tier::Yearly, &config, now));
+            prop_assert_eq!(slot(Tier::Yearly, &config, Tz::UTC, now), slow(Tier::Yearly, &config, now));
         }
     }
 
@@ -168,7 +199,7 @@ mod tests {
     fn the_last_minutes_of_a_day_are_served_by_the_first_tick_of_the_next() {
         let config = TierConfig { time: "23:59".parse().unwrap(), ..TierConfig::default() };
         let tick: DateTime<Utc> = "2026-03-01T00:00:00Z".parse().unwrap();
-        assert_eq!(slot(Tier::Daily, &config, tick).to_rfc3339(), "2026-02-28T23:59:00+00:00");
+        assert_eq!(slot(Tier::Daily, &config, Tz::UTC, tick).to_rfc3339(), "2026-02-28T23:59:00+00:00");
     }
 
     #[test]
@@ -192,8 +223,8 @@ mod tests {
         let now: DateTime<Utc> = "2026-03-31T00:00:00Z".parse().unwrap();
         for config in [least, most] {
             for tier in Tier::ALL {
-                assert!(slot(*tier, &config, now) <= now, "{tier}");
-                assert!(slot_after(*tier, &config, now).unwrap() > now, "{tier}");
+                assert!(slot(*tier, &config, Tz::UTC, now) <= now, "{tier}");
+                assert!(slot_after(*tier, &config, Tz::UTC, now).unwrap() > now, "{tier}");
             }
         }
     }

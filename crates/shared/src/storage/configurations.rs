@@ -116,6 +116,11 @@ impl Policies {
         Ok(())
     }
 
+    /// Stores a new policy; `AlreadyExists` when the id is taken.
+    pub async fn insert(&self, policy: &BackupPolicy) -> Result<(), StorageError> {
+        self.table.insert(&policy.entity()).await.map(drop)
+    }
+
     /// Reads one.
     pub async fn get(&self, id: &PolicyId) -> Result<Option<Versioned<BackupPolicy>>, StorageError> {
         repository::get(&*self.table, &Key::new(policy::PARTITION, id.as_str())).await

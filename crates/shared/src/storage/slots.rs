@@ -14,6 +14,7 @@ use super::rows::{Reader, date_time};
 use super::table::{ETag, Entity, Expect, Key, Properties, Query, Table, query_all};
 use super::{StorageError, StorageErrorKind};
 use crate::models::{Backup, BackupId, DatabaseId, JobId, Lane, Tier};
+use crate::schedule::Recorded;
 
 const PARTITION: &str = "slots";
 
@@ -108,6 +109,11 @@ impl Reservation {
 }
 
 impl SlotState {
+    /// Returns the last slot that was served of each lane.
+    pub fn recorded(&self) -> Recorded {
+        self.lanes.iter().map(|(lane, reserved)| (*lane, reserved.slot)).collect()
+    }
+
     /// Tells whether the scheduler has ever stored anything for this database.
     pub fn is_stored(&self) -> bool {
         self.etag.is_some()
@@ -121,6 +127,12 @@ impl Slots {
         let query = Query::matching(Filter::eq(PARTITION_KEY, PARTITION));
         let entities = query_all(&*self.table, &query).await?;
         Ok(entities.iter().filter_map(|entity| Some((entity.key.row.parse().ok()?, read(entity)))).collect())
+    }
+
+    /// Reads the slots of one database; never served when there are none.
+    pub async fn get(&self, database: &DatabaseId) -> Result<SlotState, StorageError> {
+        let found = self.table.get(&Key::new(PARTITION, database.as_str())).await?;
+        Ok(found.as_ref().map(read).unwrap_or_default())
     }
 
     /// Stores reservations over the slots that were read. `false` when somebody else has changed

@@ -8,19 +8,22 @@ use shared::models::DatabaseId;
 use crate::error::ApiError;
 use crate::path::Id;
 use crate::references;
-use crate::state::AppState;
-use crate::views::database::DatabaseView;
+use crate::state::{AppState, Now};
+use crate::views::database::{DatabaseView, ScheduledView};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
-    database: DatabaseView,
+    database: ScheduledView,
 }
 
-/// Shows a database.
+/// Shows a database, and when it is backed up next.
 pub(crate) async fn get(
     State(state): State<AppState>,
+    Now(now): Now,
     Id(id): Id<DatabaseId>,
 ) -> Result<Json<Answer>, ApiError> {
     let database = references::database(&state, &id).await?.value;
-    Ok(Json(Answer { database: DatabaseView::from(&database) }))
+    let book = references::policy_book(&state).await?;
+    let view = DatabaseView::from(&database);
+    Ok(Json(Answer { database: ScheduledView::new(view, &database, &book, now) }))
 }

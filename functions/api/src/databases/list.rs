@@ -5,40 +5,45 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use shared::effective_policy::PolicyBook;
 use shared::models::{Database, DatabaseType, EngineId, PolicyId};
 
 use crate::error::ApiError;
 use crate::query::Query;
-use crate::state::AppState;
-use crate::views::database::DatabaseView;
+use crate::state::{AppState, Now};
+use crate::views::database::{DatabaseView, ScheduledView};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
-    databases: Vec<DatabaseView>,
+    databases: Vec<ScheduledView>,
     count: usize,
     total: usize,
     has_more: bool,
 }
 
 /// Lists a page; without a limit all that match, which clients compute totals from.
-pub(crate) async fn list(State(state): State<AppState>, query: Query) -> Result<Json<Answer>, ApiError> {
+pub(crate) async fn list(
+    State(state): State<AppState>,
+    Now(now): Now,
+    query: Query,
+) -> Result<Json<Answer>, ApiError> {
     let wanted = Wanted::read(&query)?;
     let limit = query.clamped("limit", 1..=1000)?.unwrap_or(usize::MAX);
     let offset = query.clamped("offset", 0..=usize::MAX)?.unwrap_or(0);
     let mut databases = state.storage.databases.list().await?;
     let engines = state.storage.engines.list().await?;
+    let book = PolicyBook::new(state.storage.policies.list().await?, &engines);
     databases.retain(|database| wanted.matches(database));
     databases.sort_by_cached_key(|database| (database.name.to_lowercase(), database.id.clone()));
     let names: BTreeMap<EngineId, String> =
         engines.into_iter().map(|engine| (engine.id, engine.name)).collect();
     let name_of = |database: &Database| names.get(database.engine_id.as_ref()?).cloned();
     let total = databases.len();
-    let databases: Vec<DatabaseView> = databases
-        .iter()
-        .skip(offset)
-        .take(limit)
-        .map(|database| DatabaseView::with_engine_name(database, name_of(database)))
-        .collect();
+    let view = |database: &Database| {
+        let view = DatabaseView::with_engine_name(database, name_of(database));
+        ScheduledView::new(view, database, &book, now)
+    };
+    let databases: Vec<ScheduledView> = databases.iter().skip(offset).take(limit).map(view).collect();
     let count = databases.len();
     Ok(Json(Answer { databases, count, total, has_more: offset.saturating_add(count) < total }))
 }

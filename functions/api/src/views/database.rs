@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use shared::effective_policy::PolicyBook;
 use shared::models::{
     AuthMethod, ContainerName, Database, DatabaseId, DatabaseName, DatabaseType, EngineId, Host, PolicyId,
     StoredSecret, UserName,
 };
+use shared::schedule::next_slots;
 
 /// A database as answers show it.
 #[expect(clippy::struct_excessive_bools, reason = "the contract has them")]
@@ -44,6 +46,29 @@ impl DatabaseView {
     /// Shows a database together with the name of its engine.
     pub(crate) fn with_engine_name(database: &Database, engine_name: Option<String>) -> Self {
         Self { engine_name, ..Self::from(database) }
+    }
+}
+
+/// A database together with the next slot of its schedule.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ScheduledView {
+    #[serde(flatten)]
+    pub database: DatabaseView,
+    /// `None` when the database is disabled, or nothing in its policy runs.
+    pub next_backup_at: Option<DateTime<Utc>>,
+}
+
+impl ScheduledView {
+    /// Looks up the next slot after an instant.
+    pub(crate) fn new(
+        view: DatabaseView,
+        database: &Database,
+        book: &PolicyBook,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let plan = book.plan(database).filter(|_| database.enabled);
+        let next = plan.and_then(|plan| next_slots(plan, now, 1).pop());
+        Self { database: view, next_backup_at: next.map(|due| due.slot) }
     }
 }
 

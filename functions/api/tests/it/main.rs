@@ -9,6 +9,7 @@ mod delete;
 mod engines;
 mod process;
 mod router;
+mod schedule;
 mod secrets;
 mod support;
 mod system;

@@ -99,6 +99,7 @@ async fn lists_the_policies_system_ones_first() {
         "time": "04:00"
       },
       "name": "Production Standard",
+      "time_zone": "UTC",
       "updated_at": "2026-03-01T12:00:00.123456Z",
       "weekly": {
         "day_of_month": 1,

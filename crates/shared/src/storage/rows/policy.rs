@@ -1,5 +1,7 @@
 //! Policies as rows. Only the members that mean something in a tier have a column.
 
+use chrono_tz::Tz;
+
 use super::super::table::{Entity, Key, Value};
 use super::database::text;
 use super::read::{Reader, date_time};
@@ -19,6 +21,7 @@ impl Row for BackupPolicy {
                 ("name", self.name.as_str().into()),
                 ("description", text(self.description.as_ref())),
                 ("is_system", self.is_system.into()),
+                ("time_zone", self.time_zone.name().into()),
                 ("hourly_enabled", self.hourly.enabled.into()),
                 ("hourly_keep_count", keep(&self.hourly)),
                 ("hourly_interval_hours", small(self.hourly.interval_hours)),
@@ -64,6 +67,7 @@ impl Row for BackupPolicy {
             name: row.required("name")?.to_owned(),
             description: row.owned("description"),
             is_system: row.flag("is_system", false),
+            time_zone: zone(&row),
             hourly: TierConfig {
                 interval_hours: small("hourly_interval_hours", 1, 12),
                 ..tier("hourly_enabled", "hourly_keep_count")
@@ -92,6 +96,15 @@ impl Row for BackupPolicy {
             updated_at: row.instant("updated_at").unwrap_or(created_at),
         })
     }
+}
+
+/// Reads the zone; a missing one, as in rows of earlier versions, or an unusable one reads as UTC.
+fn zone(row: &Reader<'_>) -> Tz {
+    let stored = row.parse_optional("time_zone").unwrap_or_else(|error| {
+        tracing::warn!(%error, "the stored time zone is not used; UTC is");
+        None
+    });
+    stored.unwrap_or(Tz::UTC)
 }
 
 /// Reads a time; a missing or unusable one reads as the tier's usual hour.

@@ -371,6 +371,7 @@ fn a_policy() {
     monthly_keep_count = 4
     monthly_time = "04:00"
     name = "Production Critical"
+    time_zone = "UTC"
     updated_at = "2025-12-05T10:00:00.123456"
     weekly_day_of_week = 0
     weekly_enabled = true

@@ -254,12 +254,13 @@ pub(super) fn policy() -> impl Strategy<Value = BackupPolicy> {
         tier(false, (false, true, false)),
         tier(false, (false, false, true)),
     );
-    (id(), text(), of(text()), any::<bool>(), tiers, instant(), instant()).prop_map(
+    let zone = select(&chrono_tz::TZ_VARIANTS[..]);
+    (id(), text(), of(text()), (any::<bool>(), zone), tiers, instant(), instant()).prop_map(
         |(
             id,
             name,
             description,
-            is_system,
+            (is_system, time_zone),
             (hourly, daily, weekly, monthly, yearly),
             created_at,
             updated_at,
@@ -269,6 +270,7 @@ pub(super) fn policy() -> impl Strategy<Value = BackupPolicy> {
                 name,
                 description,
                 is_system,
+                time_zone,
                 hourly,
                 daily,
                 weekly,
