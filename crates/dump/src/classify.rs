@@ -17,6 +17,10 @@ pub(crate) enum Cause {
     Plugin,
     /// The user or the password is wrong.
     Authentication,
+    /// The server does not encrypt.
+    Unencrypted,
+    /// The server's certificate is not accepted.
+    Certificate,
     /// The database is not there.
     UnknownDatabase,
     /// A right is missing.
@@ -35,6 +39,17 @@ const MYSQL: &[(&[&str], Cause)] = &[
     (&["authentication plugin", "cannot be loaded"], Cause::Plugin),
     (&["plugin", "could not be loaded"], Cause::Plugin),
     (&["authentication requires secure connection"], Cause::Plugin),
+    (&["ssl is required", "not support"], Cause::Unencrypted),
+    (&["ssl is required", "doesn't support"], Cause::Unencrypted),
+    (&["ssl", "certificate verify failed"], Cause::Certificate),
+    (&["ssl", "self-signed certificate"], Cause::Certificate),
+    (&["ssl", "self signed certificate"], Cause::Certificate),
+    (&["ssl", "unable to get local issuer certificate"], Cause::Certificate),
+    (&["ssl", "certificate has expired"], Cause::Certificate),
+    (&["ssl", "certificate is not yet valid"], Cause::Certificate),
+    (&["ssl", "validation of ssl server certificate failed"], Cause::Certificate),
+    (&["ssl", "failed to verify the server certificate"], Cause::Certificate),
+    (&["ssl_ctx_set_default_verify_paths"], Cause::Certificate),
     (&["access denied", "to database"], Cause::Permission),
     (&["access denied; you need"], Cause::Permission),
     (&["command denied to user"], Cause::Permission),
@@ -60,6 +75,11 @@ const MYSQL: &[(&[&str], Cause)] = &[
 
 const POSTGRESQL: &[(&[&str], Cause)] = &[
     (&["server version mismatch"], Cause::Version),
+    (&["does not support ssl, but ssl was required"], Cause::Unencrypted),
+    (&["ssl error: certificate verify failed"], Cause::Certificate),
+    (&["root certificate file", "does not exist"], Cause::Certificate),
+    (&["could not read root certificate file"], Cause::Certificate),
+    (&["server certificate for", "does not match host name"], Cause::Certificate),
     (&["authentication failed"], Cause::Authentication),
     (&["no password supplied"], Cause::Authentication),
     (&["no pg_hba.conf entry"], Cause::Authentication),
@@ -118,6 +138,8 @@ pub(crate) fn failure(target: &Target, tool: &'static str, ending: Ending, said:
     match cause(target.kind, said.raw()) {
         Some(Cause::Plugin) => DumpError::PluginMissing { server, plugin: plugin(said.raw()), detail },
         Some(Cause::Authentication) => DumpError::AuthenticationFailed { server, detail },
+        Some(Cause::Unencrypted) => DumpError::Unencrypted { server },
+        Some(Cause::Certificate) => DumpError::CertificateRefused { server, detail },
         Some(Cause::UnknownDatabase) => DumpError::UnknownDatabase { database, server, detail },
         Some(Cause::Permission) => DumpError::PermissionDenied { server, database, detail },
         Some(Cause::UnknownHost) => DumpError::UnknownHost { host: target.host.clone(), detail },
@@ -138,6 +160,8 @@ fn plugin(said: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use shared::models::Tls;
+
     use super::*;
 
     #[test]
@@ -207,10 +231,6 @@ mod tests {
                 Some(Cause::Connection),
             ),
             (
-                "ERROR 2026 (HY000): TLS/SSL error: self-signed certificate in certificate chain",
-                Some(Cause::Connection),
-            ),
-            (
                 "ERROR 1156 (08S01): Authentication plugin 'caching_sha2_password' cannot be loaded: /usr/lib/mysql/plugin/caching_sha2_password.so: cannot open shared object file: No such file or directory",
                 Some(Cause::Plugin),
             ),
@@ -224,6 +244,35 @@ mod tests {
             ),
             ("mysqldump: Couldn't write to stdout", None),
             ("", None),
+        ] {
+            assert_eq!(cause(DatabaseType::Mysql, said), expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn words_of_mysql_and_mariadb_about_encryption_are_understood() {
+        for (said, expected) in [
+            (
+                "ERROR 2026 (HY000): TLS/SSL error: self-signed certificate in certificate chain",
+                Some(Cause::Certificate),
+            ),
+            (
+                "ERROR 2026 (HY000): SSL connection error: error:0A000086:SSL routines::certificate verify failed",
+                Some(Cause::Certificate),
+            ),
+            (
+                "ERROR 2026 (HY000): TLS/SSL error: Validation of SSL server certificate failed",
+                Some(Cause::Certificate),
+            ),
+            (
+                "ERROR 2026 (HY000): TLS/SSL error: SSL is required, but the server does not support it",
+                Some(Cause::Unencrypted),
+            ),
+            (
+                "ERROR 2026 (HY000): SSL connection error: SSL is required but the server doesn't support it",
+                Some(Cause::Unencrypted),
+            ),
+            ("ERROR 2026 (HY000): TLS/SSL error: Connection reset by peer", Some(Cause::Connection)),
         ] {
             assert_eq!(cause(DatabaseType::Mysql, said), expected, "{said}");
         }
@@ -251,6 +300,18 @@ mod tests {
             (
                 "psql: error: connection to server at \"db\" (::1), port 5432 failed: FATAL:  database \"shop\" does not exist",
                 Some(Cause::UnknownDatabase),
+            ),
+            (
+                "psql: error: connection to server at \"db\" (::1), port 5432 failed: server does not support SSL, but SSL was required",
+                Some(Cause::Unencrypted),
+            ),
+            (
+                "psql: error: connection to server at \"db\" (::1), port 5432 failed: SSL error: certificate verify failed",
+                Some(Cause::Certificate),
+            ),
+            (
+                "psql: error: connection to server at \"db\" (::1), port 5432 failed: server certificate for \"x\" does not match host name \"db\"",
+                Some(Cause::Certificate),
             ),
             (
                 "pg_dump: error: could not translate host name \"nowhere.invalid\" to address: Name or service not known",
@@ -306,6 +367,7 @@ mod tests {
             kind: DatabaseType::Mysql,
             host: "db".to_owned(),
             port: 3306,
+            tls: Tls::default(),
             username: "app".to_owned(),
             password: "x".into(),
             database: "shop".to_owned(),

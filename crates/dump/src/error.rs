@@ -75,6 +75,26 @@ pub enum DumpError {
         /// What the tool said.
         detail: String,
     },
+    /// The server does not encrypt, which the configuration asks for.
+    #[error(
+        "{server} does not offer encryption, which tls_mode asks for; switch it on there, or set tls_mode to \
+         prefer"
+    )]
+    Unencrypted {
+        /// The server.
+        server: String,
+    },
+    /// The server's certificate was not accepted.
+    #[error(
+        "the certificate of {server} was not accepted; check that tls_ca holds the authority that signed it, \
+         and that it names the host: {detail}"
+    )]
+    CertificateRefused {
+        /// The server.
+        server: String,
+        /// What the tool said.
+        detail: String,
+    },
     /// The server has no such database.
     #[error("the database \"{database}\" does not exist on {server}; check its name: {detail}")]
     UnknownDatabase {
@@ -178,6 +198,8 @@ impl DumpError {
             | Self::VersionMismatch { .. }
             | Self::ToolDefect { .. }
             | Self::PluginMissing { .. }
+            | Self::Unencrypted { .. }
+            | Self::CertificateRefused { .. }
             | Self::AuthenticationFailed { .. }
             | Self::UnknownDatabase { .. }
             | Self::PermissionDenied { .. } => true,
@@ -201,6 +223,8 @@ impl DumpError {
             Self::VersionMismatch { .. } => "VersionMismatch",
             Self::ToolDefect { .. } => "ToolDefect",
             Self::PluginMissing { .. } => "PluginMissing",
+            Self::Unencrypted { .. } => "Unencrypted",
+            Self::CertificateRefused { .. } => "CertificateRefused",
             Self::AuthenticationFailed { .. } => "AuthenticationFailed",
             Self::UnknownDatabase { .. } => "UnknownDatabase",
             Self::PermissionDenied { .. } => "PermissionDenied",
@@ -226,6 +250,8 @@ impl DumpError {
             | Self::VersionMismatch { .. }
             | Self::ToolDefect { .. }
             | Self::PluginMissing { .. }
+            | Self::Unencrypted { .. }
+            | Self::CertificateRefused { .. }
             | Self::AuthenticationFailed { .. }
             | Self::UnknownDatabase { .. }
             | Self::PermissionDenied { .. }

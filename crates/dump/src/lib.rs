@@ -35,6 +35,7 @@ mod restore;
 mod server;
 mod stream;
 mod target;
+mod tls;
 mod tools;
 mod version;
 

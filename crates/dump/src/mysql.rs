@@ -7,13 +7,17 @@ use secrecy::ExposeSecret;
 
 use crate::error::DumpError;
 use crate::option_file::OptionFile;
-use crate::process::Invocation;
+use crate::process::{AuthorityBy, Invocation};
 use crate::target::{Limits, Target};
+use crate::tls;
 use crate::tools::Tool;
 use crate::version::{Flavour, Version};
 
 /// Asks for the version of the server; fails when the database is not there.
 pub(crate) const VERSION_QUERY: &str = "SELECT VERSION()";
+
+/// Asks for the version of the server, and whether the connection is encrypted.
+pub(crate) const ENCRYPTION_QUERY: &str = "SELECT VERSION(); SHOW SESSION STATUS LIKE 'Ssl_cipher'";
 
 /// Asks for the names of all databases, in hexadecimal, so that any name stays on its line.
 pub(crate) const DATABASES_QUERY: &str =
@@ -148,12 +152,7 @@ fn connection(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
         .set("port", &target.port.to_string())
         .set("user", &target.username)
         .set("password", target.password.expose_secret());
-    if tool.version.flavour == Flavour::Mariadb {
-        // Encryption is used when the server offers it. Since 11.4 MariaDB's clients also refuse
-        // certificates that no authority has signed, which are what most servers have.
-        file = file.set("ssl-verify-server-cert", "0");
-    }
-    file = file
+    file = tls::of_mysql(target.tls.mode, tool.version.flavour, file)
         .group("mysql")
         .set("connect-timeout", &limits.connect.as_secs().max(1).to_string())
         // A server must not be able to fetch files of this machine.
@@ -163,12 +162,14 @@ fn connection(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
     if !target.database.is_empty() {
         file = file.set("database", &target.database);
     }
-    Invocation::new(tool.name, &tool.program).password_by_option_file(&target.password, file.finish())
+    Invocation::new(tool.name, &tool.program)
+        .password_by_option_file(&target.password, file.finish())
+        .authority(AuthorityBy::Option("--ssl-ca="), tls::authority(&target.tls))
 }
 
 #[cfg(test)]
 mod tests {
-    use shared::models::DatabaseType;
+    use shared::models::{Authorities, DatabaseType, Tls, TlsMode};
 
     use super::*;
 
@@ -177,6 +178,7 @@ mod tests {
             kind: DatabaseType::Mysql,
             host: "localhost".to_owned(),
             port: 3307,
+            tls: Tls::default(),
             username: "back\"up".to_owned(),
             password: "s3cret-word".into(),
             database: "--result-file=/tmp/x".to_owned(),
@@ -231,6 +233,19 @@ mod tests {
         );
         assert_eq!(own("mysqldump  Ver 10.13 Distrib 5.7.44, for linux-glibc2.12 (x86_64)"), (true, false));
         assert_eq!(own("a wrapper"), (false, false));
+    }
+
+    #[test]
+    fn authorities_come_right_after_the_option_file() {
+        let ca: Option<Authorities> =
+            "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----".parse().ok();
+        assert!(ca.is_some());
+        let target = Target { tls: Tls { mode: TlsMode::VerifyFull, ca }, ..target() };
+        let invocation = query(&tool("mysql", MARIADB), &target, &Limits::default(), VERSION_QUERY);
+        insta::assert_snapshot!(
+            format!("{invocation:?}"),
+            @r#"/usr/bin/mysql --defaults-file=*** --ssl-ca=(its own) "--batch" "--skip-column-names" "--default-character-set=utf8mb4" "--execute" "SELECT VERSION()""#
+        );
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! Where to connect is told by environment variables only. `--dbname` and a bare argument would not do:
 //! both are read as a connection string when they look like one, and could then name another server.
 
-use crate::process::Invocation;
+use crate::process::{AuthorityBy, Invocation};
 use crate::target::{Limits, Target};
+use crate::tls;
 use crate::tools::Tool;
 
 /// Asks for the version of the server.
@@ -63,18 +64,19 @@ fn connection(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
         .env("PGPORT", target.port.to_string())
         .env("PGUSER", &target.username)
         .env("PGDATABASE", database)
-        .env("PGSSLMODE", "prefer")
+        .env("PGSSLMODE", tls::of_libpq(target.tls.mode))
         // No try with Kerberos first: it may wait for a name service that is not there.
         .env("PGGSSENCMODE", "disable")
         // libpq takes 1 for 2.
         .env("PGCONNECT_TIMEOUT", limits.connect.as_secs().max(2).to_string())
         .env("PGAPPNAME", "dilux-backup")
         .password_by_variable(PASSWORD, &target.password)
+        .authority(AuthorityBy::Variable("PGSSLROOTCERT"), tls::authority(&target.tls))
 }
 
 #[cfg(test)]
 mod tests {
-    use shared::models::DatabaseType;
+    use shared::models::{DatabaseType, Tls, TlsMode};
 
     use super::*;
     use crate::version::Version;
@@ -84,6 +86,7 @@ mod tests {
             kind: DatabaseType::Postgresql,
             host: "[::1]".to_owned(),
             port: 5433,
+            tls: Tls::default(),
             username: "--help".to_owned(),
             password: "s3cret-word".into(),
             database: database.to_owned(),
@@ -110,6 +113,14 @@ mod tests {
         PGPASSWORD=***
         /usr/lib/postgresql/15/bin/pg_dump "--format=plain" "--no-owner" "--no-privileges" "--clean" "--if-exists" "--no-password"
         "#);
+    }
+
+    #[test]
+    fn verification_is_told_with_the_authorities() {
+        let target = Target { tls: Tls { mode: TlsMode::VerifyCa, ca: None }, ..target("shop") };
+        let invocation = format!("{:?}", query(&tool("psql"), &target, &Limits::default(), VERSION_QUERY));
+        assert!(invocation.contains("\nPGSSLMODE=verify-ca\n"), "{invocation}");
+        assert!(invocation.contains("\nPGSSLROOTCERT=/etc/"), "{invocation}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The private folder of a tool: its home, and the place of its option file.
+//! The private folder of a tool: its home, and the place of the files that it is given.
 //!
 //! Only its owner can enter it, and it goes away with the value. What a killed process has left behind is
 //! removed by the next one.
@@ -47,9 +47,18 @@ impl PrivateFolder {
 
     /// Writes the option file, with mode 0600, and returns where it is.
     pub(crate) fn write_option_file(&self, text: &SecretString) -> io::Result<PathBuf> {
-        let path = self.path().join("client.cnf");
+        self.write("client.cnf", text.expose_secret())
+    }
+
+    /// Writes the certificates of authorities and returns where they are.
+    pub(crate) fn write_authorities(&self, text: &str) -> io::Result<PathBuf> {
+        self.write("authorities.pem", text)
+    }
+
+    fn write(&self, name: &str, text: &str) -> io::Result<PathBuf> {
+        let path = self.path().join(name);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(text.expose_secret().as_bytes())?;
+        file.write_all(text.as_bytes())?;
         Ok(path)
     }
 }

@@ -28,6 +28,7 @@ use crate::error::DumpError;
 use crate::launcher;
 use crate::private::PrivateFolder;
 use crate::redact::{Said, Tail};
+use crate::tls::Authority;
 use crate::tools::{Tools, path_variable};
 
 /// The most that the answer to a query may be; far above the names of any server's databases.
@@ -46,6 +47,16 @@ pub(crate) struct Invocation {
     password: Option<SecretString>,
     password_variable: Option<&'static str>,
     option_file: Option<SecretString>,
+    authority: Option<(AuthorityBy, Authority)>,
+}
+
+/// How a tool is told where the certificates of authorities are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum AuthorityBy {
+    /// By an environment variable.
+    Variable(&'static str),
+    /// By an option, which ends in `=`.
+    Option(&'static str),
 }
 
 impl Invocation {
@@ -59,6 +70,7 @@ impl Invocation {
             password: None,
             password_variable: None,
             option_file: None,
+            authority: None,
         }
     }
 
@@ -92,6 +104,13 @@ impl Invocation {
         self
     }
 
+    /// Tells the tool which authorities it is to accept, if any.
+    #[must_use]
+    pub(crate) fn authority(mut self, by: AuthorityBy, authority: Option<Authority>) -> Self {
+        self.authority = authority.map(|authority| (by, authority));
+        self
+    }
+
     /// Returns the text of the option file, for tests.
     #[cfg(test)]
     pub(crate) fn option_file(&self) -> Option<&str> {
@@ -115,6 +134,16 @@ impl Invocation {
             argument.push(private.write_option_file(text)?);
             command.arg(argument);
         }
+        let authority = match &self.authority {
+            Some((by, Authority::File(path))) => Some((*by, path.clone())),
+            Some((by, Authority::Text(text))) => Some((*by, private.write_authorities(text)?)),
+            None => None,
+        };
+        if let Some((AuthorityBy::Option(name), path)) = &authority {
+            let mut argument = std::ffi::OsString::from(name);
+            argument.push(path);
+            command.arg(argument);
+        }
         command
             .args(&self.arguments)
             .env_clear()
@@ -125,6 +154,9 @@ impl Invocation {
             .current_dir(private.path())
             .process_group(0)
             .kill_on_drop(true);
+        if let Some((AuthorityBy::Variable(name), path)) = &authority {
+            command.env(name, path);
+        }
         if let (Some(variable), Some(password)) = (self.password_variable, &self.password) {
             command.env(variable, password.expose_secret());
         }
@@ -141,9 +173,19 @@ impl fmt::Debug for Invocation {
         if let Some(name) = self.password_variable {
             writeln!(f, "{name}=***")?;
         }
+        let authority = self.authority.as_ref().map(|(by, authority)| match authority {
+            Authority::File(path) => (by, path.display().to_string()),
+            Authority::Text(_) => (by, "(its own)".to_owned()),
+        });
+        if let Some((AuthorityBy::Variable(name), place)) = &authority {
+            writeln!(f, "{name}={place}")?;
+        }
         write!(f, "{}", self.program.display())?;
         if self.option_file.is_some() {
             write!(f, " --defaults-file=***")?;
+        }
+        if let Some((AuthorityBy::Option(name), place)) = &authority {
+            write!(f, " {name}{place}")?;
         }
         self.arguments.iter().try_for_each(|argument| write!(f, " {argument:?}"))
     }

@@ -13,6 +13,7 @@ use crate::mysql::{self, Survey};
 use crate::postgresql;
 use crate::process::{self, Ending};
 use crate::target::{Limits, Target};
+use crate::tls;
 use crate::tools::{Tool, Tools};
 use crate::version::Version;
 
@@ -107,9 +108,13 @@ async fn ask(
         DatabaseType::Sqlserver | DatabaseType::AzureSql => Vec::new(),
     };
     let mut refused = DumpError::Unsupported { kind: target.kind };
+    let must_be_asked = |client: &Tool| tls::must_be_asked(target.tls.mode, client.version.flavour);
     for client in clients {
         let began = Instant::now();
         let invocation = match (target.kind, question) {
+            (DatabaseType::Mysql, Question::Version) if must_be_asked(&client) => {
+                mysql::query(&client, target, limits, mysql::ENCRYPTION_QUERY)
+            }
             (DatabaseType::Mysql, Question::Version) => {
                 mysql::query(&client, target, limits, mysql::VERSION_QUERY)
             }
@@ -131,6 +136,10 @@ async fn ask(
             other => other,
         }?;
         if output.ending == Ending::SUCCESS {
+            let asked = matches!(question, Question::Version) && must_be_asked(&client);
+            if asked && !tls::is_encrypted(&output.stdout) {
+                return Err(DumpError::Unencrypted { server: target.server() });
+            }
             return Ok(Answer { client, text: output.stdout, latency: began.elapsed() });
         }
         refused = failure(target, client.name, output.ending, &output.said);

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use shared::models::DatabaseType;
+use shared::models::{DatabaseType, Tls};
 
 use crate::error::DumpError;
 
@@ -29,6 +29,8 @@ pub struct Target {
     pub host: String,
     /// The TCP port.
     pub port: u16,
+    /// How the connection is protected.
+    pub tls: Tls,
     /// The name to sign in with.
     pub username: String,
     /// The password to sign in with.
@@ -43,6 +45,7 @@ impl fmt::Debug for Target {
             .field("kind", &self.kind)
             .field("host", &self.host)
             .field("port", &self.port)
+            .field("tls", &self.tls)
             .field("username", &self.username)
             .field("password", &"***")
             .field("database", &self.database)
@@ -151,6 +154,7 @@ mod tests {
             kind: DatabaseType::Mysql,
             host: host.to_owned(),
             port: 3306,
+            tls: Tls::default(),
             username: username.to_owned(),
             password: "s3cret-word".into(),
             database: database.to_owned(),
@@ -161,7 +165,7 @@ mod tests {
     fn debug_shows_everything_but_the_password() {
         insta::assert_snapshot!(
             format!("{:?}", target("db", "app", "shop")),
-            @r#"Target { kind: Mysql, host: "db", port: 3306, username: "app", password: "***", database: "shop" }"#
+            @r#"Target { kind: Mysql, host: "db", port: 3306, tls: Tls { mode: Prefer, ca: None }, username: "app", password: "***", database: "shop" }"#
         );
     }
 

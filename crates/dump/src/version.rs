@@ -62,7 +62,7 @@ impl Version {
     /// Reads what `SELECT VERSION()` of a MySQL or MariaDB server returns.
     pub(crate) fn of_mysql_server(text: &str) -> Self {
         let flavour = if text.contains("MariaDB") { Flavour::Mariadb } else { Flavour::Mysql };
-        Self::new(flavour, text.trim())
+        Self::new(flavour, text.lines().next().unwrap_or_default().trim())
     }
 
     /// Reads the setting `server_version` of a PostgreSQL server.

@@ -109,6 +109,7 @@ fn target(database: &Database, connection: Connection) -> Target {
         kind: connection.database_type,
         host: connection.endpoint.host.to_string(),
         port: connection.endpoint.port,
+        tls: connection.endpoint.tls,
         username: connection.username.to_string(),
         password: connection.password,
         database: database.database_name.to_string(),

@@ -18,7 +18,7 @@ use shared::clock::Clock;
 use shared::config::{Config, Source};
 use shared::models::{
     Artifact, Backup, BackupId, BackupJob, BackupState, BackupStatus, Cause, Credentials, Database,
-    DatabaseType, Endpoint, Failure, JobId, Login, PlannedBlob, PolicyChoice, Run, Tier, TriggeredBy,
+    DatabaseType, Endpoint, Failure, JobId, Login, PlannedBlob, PolicyChoice, Run, Tier, Tls, TriggeredBy,
     Warnings,
 };
 use shared::secrets::Secrets;
@@ -92,7 +92,7 @@ fn database() -> Database {
         id: "shop".parse().unwrap(),
         name: "Shop".to_owned(),
         database_type: DatabaseType::Mysql,
-        endpoint: Endpoint { host: "db".parse().unwrap(), port: 3306 },
+        endpoint: Endpoint { host: "db".parse().unwrap(), port: 3306, tls: Tls::default() },
         database_name: "shop".parse().unwrap(),
         engine_id: None,
         credentials: Credentials::Own(Login::default()),

@@ -11,7 +11,7 @@ use shared::clock::Clock;
 use shared::config::{Config, Source};
 use shared::models::{
     Artifact, Backup, BackupId, BackupJob, BackupState, BackupStatus, Credentials, Database, DatabaseId,
-    DatabaseType, Endpoint, Failure, JobId, Login, PolicyChoice, Run, Tier, TriggeredBy, Warnings,
+    DatabaseType, Endpoint, Failure, JobId, Login, PolicyChoice, Run, Tier, Tls, TriggeredBy, Warnings,
 };
 use shared::storage::{BackupFilter, ClaimOutcome, MemoryQueue, Storage, jobs};
 
@@ -37,7 +37,7 @@ impl Setting {
             id: id.parse().unwrap(),
             name: id.to_owned(),
             database_type: DatabaseType::Mysql,
-            endpoint: Endpoint { host: "db".parse().unwrap(), port: 3306 },
+            endpoint: Endpoint { host: "db".parse().unwrap(), port: 3306, tls: Tls::default() },
             database_name: "shop".parse().unwrap(),
             engine_id: None,
             credentials: Credentials::Own(Login::default()),

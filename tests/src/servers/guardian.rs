@@ -23,10 +23,16 @@ rm -rf "$folder"
 /// Makes a folder that belongs to the user under which a server will run.
 pub(super) fn folder(user: &str) -> PathBuf {
     let folder = tempfile::Builder::new().prefix("dilux-test-server-").tempdir().unwrap().keep();
-    if is_root() {
-        run(Command::new("chown").arg(user).arg(&folder));
-    }
+    give_to(user, &folder);
     folder
+}
+
+/// Makes a file or folder belong to the user under which a server will run, and readable to nobody else.
+pub(super) fn give_to(user: &str, path: &Path) {
+    if is_root() {
+        run(Command::new("chown").arg(user).arg(path));
+    }
+    run(Command::new("chmod").arg("u=rwX,go=").arg(path));
 }
 
 /// Returns a command that runs as the user, when the test itself runs as root; servers refuse to.

@@ -8,8 +8,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use dump::Target;
-use shared::models::DatabaseType;
+use shared::models::{DatabaseType, Tls};
 
+use super::Certificates;
 use super::guardian::{as_user, folder, run, start};
 use crate::api;
 use crate::stack::free_port;
@@ -28,10 +29,11 @@ impl Server {
     /// Returns the server of this test process, started at the first call.
     pub fn get() -> &'static Self {
         static SERVER: OnceLock<Server> = OnceLock::new();
-        SERVER.get_or_init(Self::start)
+        SERVER.get_or_init(|| Self::start(None))
     }
 
-    fn start() -> Self {
+    /// Starts a server of one's own, which offers encryption if it has certificates.
+    pub fn start(certificates: Option<&Certificates>) -> Self {
         let folder = folder("mysql");
         let data = folder.join("data");
         run(as_user("mysql", "mariadb-install-db")
@@ -52,6 +54,13 @@ impl Server {
                 "--innodb-buffer-pool-size=64M",
                 "--max-allowed-packet=64M",
             ]);
+        if let Some(certificates) = certificates {
+            let (certificate, key) = certificates.install(&folder, "mysql");
+            command
+                .arg("--bind-address=127.0.0.1,::1")
+                .arg(format!("--ssl-cert={}", certificate.display()))
+                .arg(format!("--ssl-key={}", key.display()));
+        }
         start(&command, &folder);
         let patience = Instant::now() + Duration::from_secs(90);
         while !server
@@ -124,6 +133,7 @@ impl Server {
             kind: DatabaseType::Mysql,
             host: "127.0.0.1".to_owned(),
             port: self.port,
+            tls: Tls::default(),
             username: "backup".to_owned(),
             password: PASSWORD.into(),
             database: database.to_owned(),

@@ -4,8 +4,10 @@
 #![expect(clippy::disallowed_methods, reason = "tests start real servers")]
 #![expect(clippy::missing_panics_doc, reason = "everything here fails the test by a panic")]
 
+mod certificates;
 mod guardian;
 pub mod mariadb;
 pub mod postgresql;
 
+pub use certificates::Certificates;
 pub use guardian::assert_same;

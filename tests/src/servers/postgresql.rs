@@ -9,8 +9,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use dump::Target;
-use shared::models::DatabaseType;
+use shared::models::{DatabaseType, Tls};
 
+use super::Certificates;
 use super::guardian::{as_user, folder, run, start};
 use crate::api;
 use crate::stack::free_port;
@@ -29,10 +30,11 @@ impl Server {
     /// Returns the server of this test process, started at the first call.
     pub fn get() -> &'static Self {
         static SERVER: OnceLock<Server> = OnceLock::new();
-        SERVER.get_or_init(Self::start)
+        SERVER.get_or_init(|| Self::start(None))
     }
 
-    fn start() -> Self {
+    /// Starts a server of one's own, which offers encryption if it has certificates.
+    pub fn start(certificates: Option<&Certificates>) -> Self {
         let programs = programs();
         let server = Self { port: free_port(), folder: folder("postgres") };
         let data = server.folder.join("data");
@@ -44,6 +46,12 @@ impl Server {
         let mut command = as_user("postgres", programs.join("postgres"));
         command.arg("-D").arg(&data).arg("-p").arg(server.port.to_string()).arg("-k").arg(&server.folder);
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=60"]);
+        if let Some(certificates) = certificates {
+            let (certificate, key) = certificates.install(&server.folder, "postgres");
+            command.args(["-c", "ssl=on", "-c", "listen_addresses=127.0.0.1,::1"]);
+            command.arg("-c").arg(format!("ssl_cert_file={}", certificate.display()));
+            command.arg("-c").arg(format!("ssl_key_file={}", key.display()));
+        }
         start(&command, &server.folder);
         let patience = Instant::now() + Duration::from_secs(90);
         while !server
@@ -96,6 +104,7 @@ impl Server {
             kind: DatabaseType::Postgresql,
             host: "127.0.0.1".to_owned(),
             port: self.port,
+            tls: Tls::default(),
             username: "backup".to_owned(),
             password: PASSWORD.into(),
             database: database.to_owned(),

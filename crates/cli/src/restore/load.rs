@@ -7,7 +7,7 @@ use archive::{OpenError, Progress};
 use dump::{DumpError, Limits, Target, Tools};
 use shared::config::Config;
 use shared::connection;
-use shared::models::DatabaseType;
+use shared::models::{DatabaseType, Tls};
 use shared::secrets::Secrets;
 use shared::storage::{BlobAddress, BlobProperties, Storage};
 
@@ -70,7 +70,7 @@ pub(super) async fn target(
             let Server { kind, host, port, username, database } = server.clone();
             let name = format!("{username}@{host}:{port}");
             let password = password::password(password_file, &on_one_line(&name)).await?;
-            Ok(Target { kind, host, port, username, password, database })
+            Ok(Target { kind, host, port, tls: Tls::default(), username, password, database })
         }
         Destination::Engine { engine, database } => {
             let engines = storage.engines.list().await.map_err(StoredError::from)?;
@@ -81,6 +81,7 @@ pub(super) async fn target(
                 kind: connection.database_type,
                 host: connection.endpoint.host.to_string(),
                 port: connection.endpoint.port,
+                tls: connection.endpoint.tls,
                 username: connection.username.to_string(),
                 password: connection.password,
                 database: database.clone(),
@@ -139,6 +140,8 @@ fn before_loading(error: DumpError) -> RestoreError {
         | DumpError::InvalidTarget { .. }
         | DumpError::PluginMissing { .. }
         | DumpError::AuthenticationFailed { .. }
+        | DumpError::Unencrypted { .. }
+        | DumpError::CertificateRefused { .. }
         | DumpError::UnknownHost { .. }
         | DumpError::ConnectionFailed { .. } => RestoreError::Server(error),
         DumpError::ToolNotFound { .. }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use dump::{Limits, Target, Tools};
-use shared::models::DatabaseType;
+use shared::models::{DatabaseType, Tls};
 use tempfile::TempDir;
 
 /// The password that the stand-ins are given.
@@ -94,6 +94,7 @@ pub(crate) fn target() -> Target {
         kind: DatabaseType::Mysql,
         host: "db.invalid".to_owned(),
         port: 3306,
+        tls: Tls::default(),
         username: "app".to_owned(),
         password: PASSWORD.into(),
         database: "shop".to_owned(),

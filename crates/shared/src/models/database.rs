@@ -7,17 +7,19 @@ use secrecy::SecretString;
 
 use super::{
     AuthMethod, ContainerName, DatabaseId, DatabaseName, DatabaseType, EngineId, EngineType, Host, PolicyId,
-    UserName,
+    Tls, UserName,
 };
 use crate::schedule::Schedule;
 
-/// Where a server listens.
+/// Where a server listens, and how connections to it are protected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// Its name or address.
     pub host: Host,
     /// Its port.
     pub port: u16,
+    /// How connections to it are protected.
+    pub tls: Tls,
 }
 
 /// A secret as it is kept: not at all, in the secret store, or (development only) beside the row.

@@ -10,6 +10,7 @@ mod policy;
 mod remarks;
 mod settings;
 mod tier;
+mod tls;
 mod user;
 
 pub use audit::{Actor, AuditAction, AuditEvent, AuditRecord, AuditResource, AuditStatus};
@@ -26,4 +27,5 @@ pub use policy::{BackupPolicy, DEFAULT_POLICY, policy_name, slug, system_policie
 pub use remarks::{Consistency, Warnings};
 pub use settings::AppSettings;
 pub use tier::{InvalidTime, OutOfRange, TierConfig, TimeOfDay};
+pub use tls::{Authorities, Tls, TlsMode};
 pub use user::{AccessRequest, Resolution, User};

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::config::{Config, Source};
 use crate::models::{
-    BackupPolicy, Endpoint, Engine, EngineType, Login, StoredSecret, TierConfig, system_policies,
+    BackupPolicy, Endpoint, Engine, EngineType, Login, StoredSecret, TierConfig, Tls, system_policies,
 };
 
 fn config() -> Config {
@@ -106,7 +106,7 @@ fn engine(id: &str, name: &str) -> Engine {
         id: id.parse().unwrap(),
         name: name.to_owned(),
         engine_type: EngineType::Mysql,
-        endpoint: Endpoint { host: "db1".parse().unwrap(), port: 3306 },
+        endpoint: Endpoint { host: "db1".parse().unwrap(), port: 3306, tls: Tls::default() },
         login: Login::default(),
         connection_string: StoredSecret::None,
         policy_id: None,

@@ -44,6 +44,7 @@ pub(crate) async fn test_connection(
         kind: connection.database_type,
         host: connection.endpoint.host.to_string(),
         port: connection.endpoint.port,
+        tls: connection.endpoint.tls,
         username: connection.username.to_string(),
         password: connection.password,
         database: test.database_name.to_string(),

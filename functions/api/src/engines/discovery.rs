@@ -69,6 +69,7 @@ pub(super) async fn discover(
         kind: connection.database_type,
         host: connection.endpoint.host.to_string(),
         port: connection.endpoint.port,
+        tls: connection.endpoint.tls,
         username: connection.username.to_string(),
         password: connection.password,
         database: String::new(),

@@ -4,10 +4,11 @@
 //! whatever the request says.
 
 use secrecy::SecretString;
-use shared::models::{DatabaseName, DatabaseType, Endpoint, Engine, Host, UserName};
+use shared::models::{DatabaseName, DatabaseType, Endpoint, Engine, Host, Tls, UserName};
 
 use crate::error::ApiError;
 use crate::json::{Members, require};
+use crate::requests::tls::TlsFields;
 
 /// A wish for a connection test.
 #[derive(Debug, Clone)]
@@ -47,10 +48,12 @@ impl ConnectionTest {
             ("password", from_engine || password.is_some()),
             ("engine_id", !from_engine || engine_id.is_some()),
         ])?;
+        let tls = TlsFields::read(body)?;
         let credentials = match (from_engine, host, port, username, password) {
             (true, host, port, _, _) => TestCredentials::Engine { host, port },
             (false, Some(host), Some(port), Some(username), Some(password)) => {
-                TestCredentials::Own { endpoint: Endpoint { host, port }, username, password }
+                let tls = tls.update(Tls::default())?;
+                TestCredentials::Own { endpoint: Endpoint { host, port, tls }, username, password }
             }
             (false, ..) => return Err(ApiError::Internal("a required member was not checked")),
         };

@@ -8,12 +8,13 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use shared::models::{
     AuthMethod, ContainerName, Credentials, DEFAULT_POLICY, Database, DatabaseId, DatabaseName, DatabaseType,
-    Endpoint, Engine, Host, Login, PolicyChoice, PolicyId, StoredSecret, UserName,
+    Endpoint, Engine, Host, Login, PolicyChoice, PolicyId, StoredSecret, Tls, UserName,
 };
 use shared::schedule::Schedule;
 
 use crate::error::ApiError;
 use crate::json::{Given, Members, require};
+use crate::requests::tls::TlsFields;
 
 /// The members of a body that describes a database.
 #[derive(Debug, Clone)]
@@ -22,6 +23,7 @@ pub(crate) struct DatabaseFields {
     database_type: Option<DatabaseType>,
     host: Option<Host>,
     port: Option<u16>,
+    tls: TlsFields,
     database_name: Option<DatabaseName>,
     /// As a text: one that no engine can be called by is a 404 like any other unknown one.
     pub engine_id: Given<String>,
@@ -64,6 +66,7 @@ impl DatabaseFields {
             database_type: body.parsed("database_type")?.not_null("database_type")?,
             host: body.parsed("host")?.not_null("host")?,
             port: body.number("port", 1..=u16::MAX)?.not_null("port")?,
+            tls: TlsFields::read(body)?,
             database_name: body.parsed("database_name")?.not_null("database_name")?,
             engine_id: body.parsed("engine_id")?,
             use_engine_credentials: body.flag("use_engine_credentials")?,
@@ -99,7 +102,11 @@ impl DatabaseFields {
             Some(engine) => (type_on(engine, self.database_type), engine.endpoint.clone()),
             None => (
                 required(self.database_type)?,
-                Endpoint { host: required(self.host)?, port: required(self.port)? },
+                Endpoint {
+                    host: required(self.host)?,
+                    port: required(self.port)?,
+                    tls: self.tls.update(Tls::default())?,
+                },
             ),
         };
         let (credentials, new_password) = if from_engine {
@@ -152,9 +159,12 @@ impl DatabaseFields {
         if self.policy_id == Given::Null && !self.use_engine_policy.unwrap_or(current.policy.from_engine) {
             return Err(ApiError::field("policy_id", "can be null only while use_engine_policy is true"));
         }
-        let given = Endpoint {
-            host: self.host.unwrap_or_else(|| current.endpoint.host.clone()),
-            port: self.port.unwrap_or(current.endpoint.port),
+        let given = || -> Result<Endpoint, ApiError> {
+            Ok(Endpoint {
+                host: self.host.unwrap_or_else(|| current.endpoint.host.clone()),
+                port: self.port.unwrap_or(current.endpoint.port),
+                tls: self.tls.update(current.endpoint.tls.clone())?,
+            })
         };
         let (database_type, endpoint) = match (from_engine, engine) {
             (true, Some(engine)) => {
@@ -162,7 +172,7 @@ impl DatabaseFields {
             }
             // Its engine is gone: until it has another one, nothing about its place can change.
             (true, None) => (current.database_type, current.endpoint.clone()),
-            (false, _) => (self.database_type.unwrap_or(current.database_type), given),
+            (false, _) => (self.database_type.unwrap_or(current.database_type), given()?),
         };
         let (credentials, new_password) = if from_engine {
             (Credentials::Engine, None)

@@ -4,11 +4,12 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use shared::models::{
     AuthMethod, DatabaseType, Endpoint, Engine, EngineId, EngineType, Host, Login, PolicyId, StoredSecret,
-    UserName,
+    Tls, UserName,
 };
 
 use crate::error::ApiError;
 use crate::json::{Given, Members, require};
+use crate::requests::tls::TlsFields;
 
 /// A new engine, and the secrets that are to be kept for it first.
 #[derive(Debug)]
@@ -43,6 +44,7 @@ impl NewEngine {
             Given::Absent | Given::Null | Given::Value(0) => DatabaseType::from(engine_type).default_port(),
             Given::Value(port) => port,
         };
+        let tls = TlsFields::read(body)?.update(Tls::default())?;
         let username: Option<UserName> = body.parsed("username")?.value();
         let password = body.secret("password")?;
         let auth_method: Option<AuthMethod> = body.parsed("auth_method")?.value();
@@ -53,7 +55,7 @@ impl NewEngine {
                 id,
                 name,
                 engine_type,
-                endpoint: Endpoint { host, port },
+                endpoint: Endpoint { host, port, tls },
                 login: Login { auth_method: auth_method.or(implied), username, password: StoredSecret::None },
                 connection_string: StoredSecret::None,
                 policy_id,

@@ -3,3 +3,4 @@
 pub(crate) mod connection_test;
 pub(crate) mod database;
 pub(crate) mod engine;
+pub(crate) mod tls;

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::effective_policy::PolicyBook;
 use shared::models::{
-    AuthMethod, ContainerName, Database, DatabaseId, DatabaseName, DatabaseType, EngineId, Host, PolicyId,
-    StoredSecret, UserName,
+    AuthMethod, Authorities, ContainerName, Database, DatabaseId, DatabaseName, DatabaseType, EngineId, Host,
+    PolicyId, StoredSecret, TlsMode, UserName,
 };
 use shared::schedule::next_slots;
 
@@ -22,6 +22,8 @@ pub(crate) struct DatabaseView {
     pub use_engine_credentials: bool,
     pub host: Host,
     pub port: u16,
+    pub tls_mode: TlsMode,
+    pub tls_ca: Option<Authorities>,
     pub database_name: DatabaseName,
     pub auth_method: Option<AuthMethod>,
     pub username: Option<UserName>,
@@ -84,6 +86,8 @@ impl From<&Database> for DatabaseView {
             engine_id: database.engine_id,
             host: database.endpoint.host,
             port: database.endpoint.port,
+            tls_mode: database.endpoint.tls.mode,
+            tls_ca: database.endpoint.tls.ca,
             database_name: database.database_name,
             auth_method: login.auth_method,
             username: login.username,

@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use shared::models::{AuthMethod, DatabaseId, Engine, EngineId, EngineType, Host, PolicyId, UserName};
+use shared::models::{
+    AuthMethod, Authorities, DatabaseId, Engine, EngineId, EngineType, Host, PolicyId, TlsMode, UserName,
+};
 
 use super::database::secret_name;
 
@@ -14,6 +16,8 @@ pub(crate) struct EngineView {
     pub engine_type: EngineType,
     pub host: Host,
     pub port: u16,
+    pub tls_mode: TlsMode,
+    pub tls_ca: Option<Authorities>,
     pub auth_method: Option<AuthMethod>,
     pub username: Option<UserName>,
     pub password_secret_name: Option<String>,
@@ -40,6 +44,8 @@ impl EngineView {
             engine_type: engine.engine_type,
             host: engine.endpoint.host,
             port: engine.endpoint.port,
+            tls_mode: engine.endpoint.tls.mode,
+            tls_ca: engine.endpoint.tls.ca,
             auth_method: engine.login.auth_method,
             username: engine.login.username,
             password_secret_name: secret_name(engine.login.password),

@@ -26,6 +26,8 @@ async fn a_created_engine_is_shown_stored_and_recorded() {
         "password_secret_name": null,
         "policy_id": null,
         "port": 3307,
+        "tls_ca": null,
+        "tls_mode": "prefer",
         "updated_at": "2026-03-01T12:00:00.123456Z",
         "username": "root"
       }

@@ -8,6 +8,7 @@ mod databases;
 mod delete;
 mod engines;
 mod process;
+mod protection;
 mod router;
 mod schedule;
 mod secrets;

@@ -107,6 +107,8 @@ async fn credentials_move_to_the_engine_and_back() {
       "retention_days": null,
       "schedule": null,
       "tags": {},
+      "tls_ca": null,
+      "tls_mode": "prefer",
       "updated_at": "2026-03-01T12:00:00.123456Z",
       "use_engine_credentials": true,
       "use_engine_policy": false,

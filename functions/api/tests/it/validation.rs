@@ -279,6 +279,8 @@ async fn null_and_empty_stand_for_nothing_where_nothing_is_allowed() {
       "retention_days": null,
       "schedule": null,
       "tags": {},
+      "tls_ca": null,
+      "tls_mode": "prefer",
       "updated_at": "2026-03-01T12:00:00.123456Z",
       "use_engine_credentials": false,
       "use_engine_policy": false,

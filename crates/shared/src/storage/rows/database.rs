@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use super::super::table::{Entity, Key, Value};
 use super::read::{Reader, date_time};
 use super::{Row, UnreadableRow, properties};
-use crate::models::{Credentials, Database, Endpoint, InvalidId, Login, PolicyChoice, StoredSecret};
+use crate::models::{Credentials, Database, Endpoint, InvalidId, Login, PolicyChoice, StoredSecret, Tls};
 
 /// The partition of all databases.
 pub(crate) const PARTITION: &str = "database";
@@ -29,6 +29,8 @@ impl Row for Database {
                 ("use_engine_credentials", self.uses_engine_credentials().into()),
                 ("host", self.endpoint.host.as_str().into()),
                 ("port", Value::Int32(self.endpoint.port.into())),
+                ("tls_mode", self.endpoint.tls.mode.as_str().into()),
+                ("tls_ca", text(self.endpoint.tls.ca.as_ref())),
                 ("database_name", self.database_name.as_str().into()),
                 ("auth_method", text(login.auth_method.as_ref())),
                 ("username", text(login.username.as_ref())),
@@ -127,7 +129,15 @@ pub(super) fn endpoint(row: &Reader<'_>) -> Result<Endpoint, UnreadableRow> {
     Ok(Endpoint {
         host: row.parse("host")?,
         port: port.ok_or_else(|| row.unreadable("port", "no port number"))?,
+        tls: tls(row)?,
     })
+}
+
+/// Reads how connections are protected. A row that asks for something unknown is not read, rather than
+/// connected to with less protection than it asks for.
+fn tls(row: &Reader<'_>) -> Result<Tls, UnreadableRow> {
+    let mode = row.parse_optional("tls_mode")?.unwrap_or(Tls::default().mode);
+    Ok(Tls { mode, ca: row.parse_optional("tls_ca")? })
 }
 
 /// Reads the schedule. One that is no schedule counts as none, so that the database is then backed

@@ -21,6 +21,8 @@ impl Row for Engine {
                 ("engine_type", self.engine_type.as_str().into()),
                 ("host", self.endpoint.host.as_str().into()),
                 ("port", Value::Int32(self.endpoint.port.into())),
+                ("tls_mode", self.endpoint.tls.mode.as_str().into()),
+                ("tls_ca", text(self.endpoint.tls.ca.as_ref())),
                 ("auth_method", text(self.login.auth_method.as_ref())),
                 ("username", text(self.login.username.as_ref())),
                 ("password_secret_name", password_name),

@@ -9,7 +9,7 @@ use super::written;
 use crate::models::{
     AccessRequest, AppSettings, Artifact, Attempt, AuditRecord, AuditStatus, Backup, BackupState,
     Consistency, Credentials, Database, DatabaseType, DumpProgress, Endpoint, Engine, EngineType, Failure,
-    Login, PlannedBlob, PolicyChoice, Resolution, Run, StoredSecret, Tier, TriggeredBy, User, UserRole,
+    Login, PlannedBlob, PolicyChoice, Resolution, Run, StoredSecret, Tier, Tls, TriggeredBy, User, UserRole,
     system_policies,
 };
 
@@ -22,7 +22,7 @@ fn login(password: StoredSecret) -> Login {
 }
 
 fn endpoint(host: &str, port: u16) -> Endpoint {
-    Endpoint { host: host.parse().unwrap(), port }
+    Endpoint { host: host.parse().unwrap(), port, tls: Tls::default() }
 }
 
 fn database() -> Database {
@@ -85,6 +85,8 @@ fn a_database() {
     retention_days = 0
     schedule = ""
     tags = "{}"
+    tls_ca = ""
+    tls_mode = "prefer"
     updated_at = "2025-12-05T10:00:01.123456"
     use_engine_credentials = false
     use_engine_policy = false
@@ -128,6 +130,8 @@ fn a_database_with_everything() {
     retention_days = 14
     schedule = "CRON_TZ=Europe/Berlin 0 2 * * *"
     tags = "{\"team\":\"Zoë & 'co'\"}"
+    tls_ca = ""
+    tls_mode = "prefer"
     updated_at = "2025-12-05T10:00:01.123456"
     use_engine_credentials = true
     use_engine_policy = true
@@ -167,6 +171,8 @@ fn an_engine() {
     password_secret_name = "engine-e1"
     policy_id = ""
     port = 5432
+    tls_ca = ""
+    tls_mode = "prefer"
     updated_at = "2025-12-05T10:00:01.123456"
     username = "backup"
     "#);

@@ -13,7 +13,7 @@ use crate::models::{
     AccessRequest, AppSettings, Artifact, Attempt, AuditRecord, AuditStatus, AuthMethod, Backup,
     BackupPolicy, BackupState, Consistency, ContainerName, Credentials, Database, DatabaseType, DumpProgress,
     Endpoint, Engine, EngineType, Failure, Host, Login, PlannedBlob, PolicyChoice, Resolution, Run,
-    StoredSecret, Tier, TierConfig, TimeOfDay, TriggeredBy, User, UserName, UserRole,
+    StoredSecret, Tier, TierConfig, TimeOfDay, Tls, TlsMode, TriggeredBy, User, UserName, UserRole,
 };
 
 /// Any text; an empty one counts as none in rows.
@@ -135,7 +135,19 @@ fn login() -> impl Strategy<Value = Login> {
 }
 
 fn endpoint() -> impl Strategy<Value = Endpoint> {
-    (parsed::<Host>("[a-z0-9:.]{1,20}"), 1..=u16::MAX).prop_map(|(host, port)| Endpoint { host, port })
+    (parsed::<Host>("[a-z0-9:.]{1,20}"), 1..=u16::MAX, tls()).prop_map(|(host, port, tls)| Endpoint {
+        host,
+        port,
+        tls,
+    })
+}
+
+fn tls() -> impl Strategy<Value = Tls> {
+    let ca = "MIIB[A-Za-z0-9+/]{4,77}".prop_filter_map("whole groups of four", |body| {
+        let whole = &body[..body.len() / 4 * 4];
+        format!("-----BEGIN CERTIFICATE-----\n{whole}\n-----END CERTIFICATE-----").parse().ok()
+    });
+    (select(TlsMode::ALL), of(ca)).prop_map(|(mode, ca)| Tls { mode, ca })
 }
 
 pub(super) fn database() -> impl Strategy<Value = Database> {
