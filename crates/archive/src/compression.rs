@@ -11,6 +11,11 @@ pub enum Compression {
         /// From 0, no compression, to 9; more is taken as 9.
         level: u32,
     },
+    /// As frames of Zstandard (RFC 8878).
+    Zstd {
+        /// From 1 to 19; more is taken as 19.
+        level: i32,
+    },
 }
 
 impl Compression {
@@ -19,6 +24,7 @@ impl Compression {
         match self {
             Self::None => "application/sql",
             Self::Gzip { .. } => "application/gzip",
+            Self::Zstd { .. } => "application/zstd",
         }
     }
 
@@ -27,6 +33,16 @@ impl Compression {
         match self {
             Self::None => "sql",
             Self::Gzip { .. } => "sql.gz",
+            Self::Zstd { .. } => "sql.zst",
+        }
+    }
+
+    /// Returns the size in bytes of the pieces that are compressed one by one.
+    pub(crate) fn piece(self) -> usize {
+        match self {
+            Self::None | Self::Gzip { .. } => 512 << 10,
+            // What repeats from piece to piece is not found.
+            Self::Zstd { .. } => 2 << 20,
         }
     }
 }

@@ -38,6 +38,9 @@ pub enum CompressFailed {
     /// The compressor refused its input.
     #[error("the compressor reported an error")]
     Compressor(#[from] flate2::CompressError),
+    /// The compressor for zstd refused its input.
+    #[error("the compressor reported an error")]
+    Zstd(#[source] std::io::Error),
     /// The worker thread was lost, as when the program is being ended.
     #[error("the compression was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
@@ -52,9 +55,14 @@ pub enum OpenError {
     /// The blob store failed.
     #[error("the backup could not be downloaded")]
     Storage(#[source] StorageError),
-    /// The name promises gzip and the content is something else.
-    #[error("the backup {0} is not in gzip format although its name says so")]
-    NotGzip(String),
+    /// The name promises a form of compression and the content is something else.
+    #[error("the backup {blob} is not in {promised} format although its name says so")]
+    WrongForm {
+        /// The blob.
+        blob: String,
+        /// What its name promises.
+        promised: &'static str,
+    },
     /// The compressed data is damaged or ends too early.
     #[error("the backup is damaged: its compressed data does not check out; restore another one")]
     Damaged(#[source] io::Error),

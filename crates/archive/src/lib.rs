@@ -6,7 +6,7 @@
 //!   uploaded and the caller has agreed. Whatever fails before that leaves nothing to be seen.
 //! * **Constant memory.** All buffers between the source and the store are bounded; they grow with
 //!   the block size alone, which is flat for ordinary sizes ([`block_size`]).
-//! * **Plain formats.** What is stored opens with `gunzip` and nothing of ours.
+//! * **Plain formats.** What is stored opens with `gunzip` or `zstd` and nothing of ours.
 //! * **Proof.** The blob carries the SHA-256 of its bytes, and [`open()`] checks it.
 
 mod block;
@@ -21,6 +21,7 @@ mod pieces;
 mod progress;
 mod store;
 mod upload;
+mod zstd;
 
 pub use block::block_size;
 pub use compression::Compression;

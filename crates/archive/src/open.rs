@@ -5,20 +5,16 @@
 //! the whole.
 
 use std::io;
-use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt as _, TryStreamExt as _};
 use shared::storage::{BlobAddress, BlobProperties, BlobStore, ByteStream, StorageErrorKind};
 
-use crate::decoder::Decoder;
+use crate::decoder::{Decoder, Stored};
 use crate::error::OpenError;
 use crate::metadata;
 use crate::progress::{Progress, count};
-
-/// The first bytes of every gzip member (RFC 1952, section 2.3.1).
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The decompressed content of a blob.
 pub type Content = BoxStream<'static, Result<Bytes, OpenError>>;
@@ -31,10 +27,10 @@ pub struct Opened {
     pub content: Content,
 }
 
-/// Opens a blob for reading and decompresses it when it is gzip.
+/// Opens a blob for reading and decompresses it when it is gzip or zstd.
 ///
-/// The content decides on its form; a name that ends in `.gz` with other content is an error. The
-/// length, the checksums inside the gzip data and, where the metadata has it, the SHA-256 are
+/// The content decides on its form; a name that ends in `.gz` or `.zst` with other content is an error.
+/// The length, the checksums inside the compressed data and, where the metadata has it, the SHA-256 are
 /// checked; what does not check out is an error in place of the content's end.
 pub async fn open(
     store: &dyn BlobStore,
@@ -52,15 +48,15 @@ pub async fn open(
         | StorageErrorKind::Invalid => OpenError::Storage(error),
     })?;
     let begin = beginning(&mut download).await?;
-    let is_gzip = begin.starts_with(&GZIP);
-    let promises_gzip =
-        Path::new(&address.name).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"));
-    if promises_gzip && !is_gzip {
-        return Err(OpenError::NotGzip(address.to_string()));
+    if let Some(promised) = Stored::promised(&address.name)
+        && promised != Stored::of(&begin)
+    {
+        return Err(OpenError::WrongForm { blob: address.to_string(), promised: promised.name() });
     }
+    let decoder = Decoder::new(&begin).map_err(OpenError::Damaged)?;
     let reading = Reading {
         download: stream::iter([Ok(begin)]).chain(download).boxed(),
-        decoder: Some(Decoder::new(is_gzip)),
+        decoder: Some(decoder),
         input: Bytes::new(),
         expected_bytes: properties.bytes,
         expected_sha256: properties.metadata.get(metadata::SHA256).map(|text| text.to_ascii_lowercase()),
@@ -73,9 +69,9 @@ pub async fn open(
 /// Reads until the form can be told or the blob ends.
 async fn beginning(download: &mut ByteStream) -> Result<Bytes, OpenError> {
     let mut begin = BytesMut::new();
-    while begin.len() < GZIP.len() {
+    while begin.len() < Stored::TELLING {
         match download.try_next().await.map_err(OpenError::Storage)? {
-            Some(chunk) if begin.is_empty() && chunk.len() >= GZIP.len() => return Ok(chunk),
+            Some(chunk) if begin.is_empty() && chunk.len() >= Stored::TELLING => return Ok(chunk),
             Some(chunk) => begin.extend_from_slice(&chunk),
             None => break,
         }

@@ -8,13 +8,13 @@ use futures::{Stream, StreamExt as _};
 
 use crate::progress::{Progress, count};
 
-/// The size of a piece in bytes; only the last one is smaller.
-pub(crate) const PIECE: usize = 512 << 10;
 const SPARES: usize = 2;
 
 /// The pieces of a stream.
 pub(crate) struct Pieces<S> {
     chunks: S,
+    /// The size of a piece in bytes; only the last one is smaller.
+    size: usize,
     /// What is left of a chunk that did not fit.
     rest: Bytes,
     filling: BytesMut,
@@ -27,20 +27,28 @@ impl<S, E> Pieces<S>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
-    pub(crate) fn new(chunks: S, progress: Progress) -> Self {
-        Self { chunks, rest: Bytes::new(), filling: BytesMut::new(), spares: Vec::new(), progress, total: 0 }
+    pub(crate) fn new(chunks: S, size: usize, progress: Progress) -> Self {
+        Self {
+            chunks,
+            size,
+            rest: Bytes::new(),
+            filling: BytesMut::new(),
+            spares: Vec::new(),
+            progress,
+            total: 0,
+        }
     }
 
     /// Returns the next piece, which is never empty. A call that is given up loses nothing.
     pub(crate) async fn next(&mut self) -> Option<Result<Bytes, E>> {
         loop {
             if self.filling.capacity() == 0 {
-                self.filling = self.spares.pop().unwrap_or_else(|| BytesMut::with_capacity(PIECE));
+                self.filling = self.spares.pop().unwrap_or_else(|| BytesMut::with_capacity(self.size));
             }
-            let room = PIECE.saturating_sub(self.filling.len());
+            let room = self.size.saturating_sub(self.filling.len());
             let now = self.rest.split_to(room.min(self.rest.len()));
             self.filling.extend_from_slice(&now);
-            if self.filling.len() >= PIECE {
+            if self.filling.len() >= self.size {
                 return Some(Ok(self.take()));
             }
             match self.chunks.next().await {
@@ -84,10 +92,12 @@ mod tests {
 
     use super::*;
 
+    const PIECE: usize = 512 << 10;
+
     async fn cut(lengths: &[usize]) -> Vec<usize> {
         let chunks = lengths.iter().map(|length| Ok::<_, Infallible>(Bytes::from(vec![1; *length])));
         let progress = Progress::default();
-        let mut pieces = Pieces::new(stream::iter(chunks), progress.clone());
+        let mut pieces = Pieces::new(stream::iter(chunks), PIECE, progress.clone());
         let mut found = Vec::new();
         while let Some(Ok(piece)) = pieces.next().await {
             found.push(piece.len());

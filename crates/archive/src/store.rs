@@ -79,7 +79,7 @@ where
     let workers = available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
     // A stream need not be asked again after its end, and some must not be.
     let dump = pin!(dump.fuse());
-    let mut pieces = Pieces::new(dump, progress.clone());
+    let mut pieces = Pieces::new(dump, compression.piece(), progress.clone());
     let mut encoder = Encoder::new(compression);
     let mut encoding = FuturesOrdered::new();
     let mut upload = Upload::new(&destination, progress);

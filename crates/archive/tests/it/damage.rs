@@ -111,7 +111,7 @@ async fn a_name_that_promises_gzip_must_keep_it() {
     let original = Original::new(&rows(10)).await;
     for bytes in [b"SELECT 1;".as_slice(), b"", &[0x1f]] {
         let error = original.read_as(bytes, &CommitOptions::default()).await.unwrap_err();
-        assert!(matches!(error, OpenError::NotGzip(_)), "{error}");
+        assert!(matches!(error, OpenError::WrongForm { promised: "gzip", .. }), "{error}");
     }
 }
 
