@@ -79,6 +79,7 @@ fn a_database() {
     host = "db1"
     name = "Orders"
     password = "p'w"
+    password_sealed = ""
     password_secret_name = ""
     policy_id = "production-standard"
     port = 3306
@@ -124,6 +125,7 @@ fn a_database_with_everything() {
     host = "db1"
     name = "Orders"
     password = ""
+    password_sealed = ""
     password_secret_name = ""
     policy_id = ""
     port = 3306
@@ -159,6 +161,7 @@ fn an_engine() {
     RowKey = "e1"
     auth_method = ""
     connection_string = ""
+    connection_string_sealed = ""
     connection_string_secret_name = ""
     created_at = "2025-12-05T10:00:00.123456"
     created_by = "a@example.com"
@@ -168,6 +171,7 @@ fn an_engine() {
     last_discovery = "2025-12-05T10:01:00.123456"
     name = "Main"
     password = ""
+    password_sealed = ""
     password_secret_name = "engine-e1"
     policy_id = ""
     port = 5432
