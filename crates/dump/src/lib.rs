@@ -43,6 +43,6 @@ pub use error::{DumpError, RestoreError, TargetState};
 pub use remarks::Remarks;
 pub use restore::{Restored, restore};
 pub use server::{Probe, discover, probe};
-pub use stream::{Dump, dump};
+pub use stream::{Dump, dump, dump_with};
 pub use target::{Limits, Target};
 pub use tools::Tools;

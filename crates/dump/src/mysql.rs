@@ -4,10 +4,12 @@
 //! the database to dump: `mysqldump` takes it as an argument only, after `--`, which ends the options.
 
 use secrecy::ExposeSecret;
+use shared::models::{Consistency, DumpOptions, NamePattern};
 
 use crate::error::DumpError;
 use crate::option_file::OptionFile;
 use crate::process::{AuthorityBy, Invocation};
+use crate::remarks::Remarks;
 use crate::target::{Limits, Target};
 use crate::tls;
 use crate::tools::Tool;
@@ -24,14 +26,22 @@ pub(crate) const DATABASES_QUERY: &str =
     "SELECT HEX(CONVERT(SCHEMA_NAME USING utf8mb4)) FROM information_schema.SCHEMATA";
 
 /// Asks for what in a database needs care when it is dumped: events with `;;` in them, tables that keep
-/// their history, and those among them that count it by transactions instead of time.
+/// their history, those among them that count it by transactions instead of time, and tables that know no
+/// transactions.
 pub(crate) const SURVEY_QUERY: &str = "SELECT \
     (SELECT COUNT(*) FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE() \
         AND CONCAT(EVENT_NAME, EVENT_DEFINITION, EVENT_COMMENT) LIKE '%;;%'), \
     (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() \
         AND TABLE_TYPE = 'SYSTEM VERSIONED'), \
     (SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() \
-        AND GENERATION_EXPRESSION = 'ROW START' AND DATA_TYPE = 'bigint')";
+        AND GENERATION_EXPRESSION = 'ROW START' AND DATA_TYPE = 'bigint'), \
+    (SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() \
+        AND TABLE_TYPE = 'BASE TABLE' AND ENGINE NOT IN \
+        (SELECT ENGINE FROM information_schema.ENGINES WHERE TRANSACTIONS = 'YES'))";
+
+/// Asks for the names of all tables and views, in hexadecimal, so that any name stays on its line.
+pub(crate) const TABLES_QUERY: &str = "SELECT HEX(CONVERT(TABLE_NAME USING utf8mb4)) \
+    FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()";
 
 /// What in a database needs care when it is dumped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,6 +49,7 @@ pub(crate) struct Survey {
     awkward_events: u32,
     versioned_tables: u32,
     counted_by_transactions: u32,
+    without_transactions: u32,
 }
 
 impl Survey {
@@ -47,11 +58,70 @@ impl Survey {
         let mut numbers = answer.split_whitespace().map(|number| number.parse().ok());
         let mut next = || numbers.next().flatten();
         match (next(), next(), next()) {
-            (Some(awkward_events), Some(versioned_tables), Some(counted_by_transactions)) => {
-                Self { awkward_events, versioned_tables, counted_by_transactions }
-            }
+            (Some(awkward_events), Some(versioned_tables), Some(counted_by_transactions)) => Self {
+                awkward_events,
+                versioned_tables,
+                counted_by_transactions,
+                without_transactions: next().unwrap_or(0),
+            },
             _ => Self::default(),
         }
+    }
+
+    /// Notes what has to be known about the dump.
+    pub(crate) fn remark(&self, remarks: &Remarks, keeps_history: bool) {
+        if self.without_transactions > 0 {
+            remarks.set_consistency(Consistency::PerTable);
+            remarks.warn(format!(
+                "{} tables are of a kind without transactions (such as MyISAM or Aria): rows that changed \
+                 during the dump may not fit those of other tables; convert them to InnoDB",
+                self.without_transactions
+            ));
+        } else {
+            remarks.set_consistency(Consistency::Snapshot);
+        }
+        if self.versioned_tables > 0 && !keeps_history {
+            remarks.warn(format!(
+                "the history of {} system-versioned tables is not in the dump, only their present rows",
+                self.versioned_tables
+            ));
+        }
+    }
+
+    /// Tells whether the history of tables can be dumped by this program from this server.
+    pub(crate) fn keeps_history(&self, tool: &Tool, server: &Version) -> bool {
+        tool.version.flavour == Flavour::Mariadb
+            && tool.version.is_at_least(10, 11, 0)
+            && server.is_at_least(10, 11, 0)
+            && self.versioned_tables > 0
+            && self.counted_by_transactions == 0
+    }
+}
+
+/// The tables that are left out of a dump, all of them or only their rows, by their names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    pub tables: Vec<String>,
+    pub rows: Vec<String>,
+}
+
+impl LeftOut {
+    /// Finds the tables that the patterns mean.
+    pub(crate) fn among(names: &[String], options: &DumpOptions) -> Self {
+        let meant = |patterns: &[NamePattern]| {
+            let is_meant = |name: &&String| patterns.iter().any(|pattern| pattern.matches(name));
+            names.iter().filter(is_meant).cloned().collect()
+        };
+        Self { tables: meant(&options.exclude_tables), rows: meant(&options.exclude_table_data) }
+    }
+
+    /// Writes the options. They take the table after the first dot, whatever is in its name.
+    fn options(&self, database: &str) -> impl Iterator<Item = String> {
+        let option = move |option: &'static str, names: &[String]| -> Vec<String> {
+            names.iter().map(|name| format!("{option}={database}.{name}")).collect()
+        };
+        let tables = option("--ignore-table", &self.tables);
+        tables.into_iter().chain(option("--ignore-table-data", &self.rows))
     }
 }
 
@@ -70,6 +140,7 @@ pub(crate) fn dump(
     limits: &Limits,
     server: &Version,
     survey: Survey,
+    left_out: &LeftOut,
 ) -> Result<Invocation, DumpError> {
     let mariadb = tool.version.flavour == Flavour::Mariadb;
     if mariadb && survey.awkward_events > 0 {
@@ -79,15 +150,12 @@ pub(crate) fn dump(
                      change the text of the event",
         });
     }
-    let history = mariadb
-        && tool.version.is_at_least(10, 11, 0)
-        && server.is_at_least(10, 11, 0)
-        && survey.versioned_tables > 0;
-    if survey.versioned_tables > 0 && (!history || survey.counted_by_transactions > 0) {
-        tracing::warn!(
-            database = target.database,
-            "the history of system-versioned tables is not in the dump"
-        );
+    if !mariadb && !left_out.rows.is_empty() {
+        return Err(DumpError::ToolDefect {
+            tool: tool.name,
+            reason: "it cannot leave out the rows of single tables; install MariaDB's client programs, or use \
+                     exclude_tables instead of exclude_table_data",
+        });
     }
     let own: &[&str] = match tool.version.flavour {
         Flavour::Mysql if tool.version.is_at_least(8, 0, 0) => {
@@ -96,7 +164,7 @@ pub(crate) fn dump(
         Flavour::Mysql => &["--set-gtid-purged=OFF"],
         Flavour::Mariadb | Flavour::Postgresql | Flavour::Unknown => &[],
     };
-    let history = history && survey.counted_by_transactions == 0;
+    let history = survey.keeps_history(tool, server);
     Ok(connection(tool, target, limits)
         .args([
             "--single-transaction",
@@ -113,6 +181,7 @@ pub(crate) fn dump(
         ])
         .args(own.iter().copied())
         .args(history.then_some("--dump-history"))
+        .args(left_out.options(&target.database))
         .args(["--", target.database.as_str()]))
 }
 
@@ -193,7 +262,7 @@ mod tests {
 
     fn dumped_by(line: &str, survey: Survey) -> Result<String, DumpError> {
         let server = Version::of_mysql_server("10.11.19-MariaDB");
-        dump(&tool("mysqldump", line), &target(), &Limits::default(), &server, survey)
+        dump(&tool("mysqldump", line), &target(), &Limits::default(), &server, survey, &LeftOut::default())
             .map(|invocation| format!("{invocation:?}"))
     }
 
@@ -209,6 +278,42 @@ mod tests {
         assert!(matches!(history("0\t0\t0\n", MARIADB), Ok(false)));
         assert!(matches!(history("0\t2\t0\n", older), Ok(false)));
         let error = history("1\t0\t0\n", MARIADB);
+        assert!(matches!(error, Err(DumpError::ToolDefect { .. })), "{error:?}");
+    }
+
+    #[test]
+    fn tables_without_transactions_and_lost_history_are_remarked() {
+        let said = |answer: &str| {
+            let remarks = Remarks::default();
+            let survey = Survey::read(answer);
+            let server = Version::of_mysql_server("10.11.19-MariaDB");
+            survey.remark(&remarks, survey.keeps_history(&tool("mysqldump", MARIADB), &server));
+            (remarks.consistency(), remarks.warnings().as_slice().len())
+        };
+        assert_eq!(said("0\t0\t0\t0\n"), (Some(Consistency::Snapshot), 0));
+        assert_eq!(said("0\t2\t0\t0\n"), (Some(Consistency::Snapshot), 0));
+        assert_eq!(said("0\t2\t1\t3\n"), (Some(Consistency::PerTable), 2));
+    }
+
+    #[test]
+    fn tables_are_left_out_by_their_names() {
+        let names = ["log_1", "log.2", "orders"].map(str::to_owned);
+        let patterns = |text: &str| text.parse().into_iter().collect();
+        let options = DumpOptions {
+            exclude_tables: patterns("log?*"),
+            exclude_table_data: patterns("orders"),
+            ..DumpOptions::default()
+        };
+        let left_out = LeftOut::among(&names, &options);
+        let options: Vec<String> = left_out.options("shop").collect();
+        assert_eq!(
+            options,
+            ["--ignore-table=shop.log_1", "--ignore-table=shop.log.2", "--ignore-table-data=shop.orders"]
+        );
+        let mysql =
+            tool("mysqldump", "mysqldump  Ver 8.0.36 for Linux on x86_64 (MySQL Community Server - GPL)");
+        let server = Version::of_mysql_server("8.0.36");
+        let error = dump(&mysql, &target(), &Limits::default(), &server, Survey::default(), &left_out);
         assert!(matches!(error, Err(DumpError::ToolDefect { .. })), "{error:?}");
     }
 

@@ -3,6 +3,8 @@
 //! Where to connect is told by environment variables only. `--dbname` and a bare argument would not do:
 //! both are read as a connection string when they look like one, and could then name another server.
 
+use shared::models::{DumpOptions, NamePattern};
+
 use crate::process::{AuthorityBy, Invocation};
 use crate::target::{Limits, Target};
 use crate::tls;
@@ -23,15 +25,63 @@ const MAINTENANCE_DATABASE: &str = "postgres";
 const PASSWORD: &str = "PGPASSWORD";
 
 /// Builds the command that writes a dump.
-pub(crate) fn dump(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
-    connection(tool, target, limits).args([
-        "--format=plain",
-        "--no-owner",
-        "--no-privileges",
-        "--clean",
-        "--if-exists",
-        "--no-password",
-    ])
+///
+/// Publications and subscriptions are left out: loaded beside the original they would begin to send and
+/// to fetch rows.
+pub(crate) fn dump(tool: &Tool, target: &Target, limits: &Limits, options: &DumpOptions) -> Invocation {
+    let mut invocation =
+        connection(tool, target, limits).args(["--format=plain", "--clean", "--if-exists", "--no-password"]);
+    if !options.include_privileges {
+        invocation = invocation.args(["--no-owner", "--no-privileges"]);
+    }
+    // A program that does not tell its version may be older than these options.
+    if tool.version.is_at_least(10, 0, 0) {
+        invocation = invocation.args(["--no-publications", "--no-subscriptions"]);
+    }
+    // Types of extensions are used everywhere, and a choice of schemas would leave all extensions out.
+    if !options.include_schemas.is_empty() && tool.version.is_at_least(14, 0, 0) {
+        invocation = invocation.args(["--extension=*"]);
+    }
+    invocation
+        .args(options.include_schemas.iter().map(|schema| format!("--schema={}", quoted(schema.as_str()))))
+        .args(options.exclude_tables.iter().map(|table| format!("--exclude-table={}", table_pattern(table))))
+        .args(
+            options
+                .exclude_table_data
+                .iter()
+                .map(|table| format!("--exclude-table-data={}", table_pattern(table))),
+        )
+}
+
+/// Writes a pattern for tables in the form of `pg_dump`. Without a schema it means those of all schemas;
+/// left to `pg_dump`, it would mean those of the search path.
+fn table_pattern(pattern: &NamePattern) -> String {
+    match pattern.as_str().split_once('.') {
+        Some((schema, table)) => format!("{}.{}", quoted(schema), quoted(table)),
+        None => format!("*.{}", quoted(pattern.as_str())),
+    }
+}
+
+/// Quotes all of a pattern but its wildcards, so that letters keep their case and no other character means
+/// anything.
+fn quoted(pattern: &str) -> String {
+    let mut text = String::new();
+    let mut inside = false;
+    for character in pattern.chars() {
+        let is_wildcard = matches!(character, '*' | '?');
+        if is_wildcard == inside {
+            text.push('"');
+            inside = !inside;
+        }
+        text.push(character);
+        if character == '"' {
+            text.push('"');
+        }
+    }
+    if inside {
+        text.push('"');
+    }
+    text
 }
 
 /// Builds the command that asks the server something.
@@ -100,7 +150,12 @@ mod tests {
 
     #[test]
     fn the_dump_has_nothing_of_the_configuration_in_its_arguments() {
-        let invocation = dump(&tool("pg_dump"), &target("host=evil dbname=x"), &Limits::default());
+        let invocation = dump(
+            &tool("pg_dump"),
+            &target("host=evil dbname=x"),
+            &Limits::default(),
+            &DumpOptions::default(),
+        );
         insta::assert_snapshot!(format!("{invocation:?}"), @r#"
         PGHOST=::1
         PGPORT=5433
@@ -111,8 +166,35 @@ mod tests {
         PGCONNECT_TIMEOUT=10
         PGAPPNAME=dilux-backup
         PGPASSWORD=***
-        /usr/lib/postgresql/15/bin/pg_dump "--format=plain" "--no-owner" "--no-privileges" "--clean" "--if-exists" "--no-password"
+        /usr/lib/postgresql/15/bin/pg_dump "--format=plain" "--clean" "--if-exists" "--no-password" "--no-owner" "--no-privileges" "--no-publications" "--no-subscriptions"
         "#);
+    }
+
+    #[test]
+    fn patterns_are_quoted_but_for_their_wildcards() {
+        let pattern = |text: &str| text.parse().map(|pattern| table_pattern(&pattern)).unwrap_or_default();
+        assert_eq!(pattern("Orders"), r#"*."Orders""#);
+        assert_eq!(pattern("audit.log_*"), r#""audit"."log_"*"#);
+        assert_eq!(pattern("*.t?st"), r#"*."t"?"st""#);
+        assert_eq!(pattern(r#"a"b|c(+)"#), r#"*."a""b|c(+)""#);
+        assert_eq!(pattern("*"), "*.*");
+    }
+
+    #[test]
+    fn a_choice_is_told_by_options_that_hold_nothing_else() {
+        let options = DumpOptions {
+            exclude_tables: "--file=x".parse().into_iter().collect(),
+            exclude_table_data: "app.log*".parse().into_iter().collect(),
+            include_schemas: "app".parse().into_iter().collect(),
+            include_privileges: true,
+            ..DumpOptions::default()
+        };
+        let invocation = dump(&tool("pg_dump"), &target("shop"), &Limits::default(), &options);
+        let text = format!("{invocation:?}");
+        insta::assert_snapshot!(
+            text.lines().last().unwrap_or_default(),
+            @r#"/usr/lib/postgresql/15/bin/pg_dump "--format=plain" "--clean" "--if-exists" "--no-password" "--no-publications" "--no-subscriptions" "--extension=*" "--schema=\"app\"" "--exclude-table=*.\"--file=x\"" "--exclude-table-data=\"app\".\"log\"*""#
+        );
     }
 
     #[test]

@@ -77,6 +77,16 @@ pub(crate) async fn survey(tools: &Tools, target: &Target, limits: &Limits) -> R
     ask(tools, target, limits, Question::Survey).await.map(|answer| Survey::read(&answer.text))
 }
 
+/// Lists the tables and views of a MySQL or MariaDB database.
+pub(crate) async fn tables(
+    tools: &Tools,
+    target: &Target,
+    limits: &Limits,
+) -> Result<Vec<String>, DumpError> {
+    let answer = ask(tools, target, limits, Question::Tables).await?;
+    Ok(answer.text.lines().filter_map(name_from_hex).collect())
+}
+
 /// What a server can be asked.
 #[derive(Debug, Clone, Copy)]
 enum Question {
@@ -84,6 +94,8 @@ enum Question {
     Databases,
     /// For MySQL and MariaDB only.
     Survey,
+    /// For MySQL and MariaDB only.
+    Tables,
 }
 
 struct Answer {
@@ -124,7 +136,10 @@ async fn ask(
             (DatabaseType::Mysql, Question::Survey) => {
                 mysql::query(&client, target, limits, mysql::SURVEY_QUERY)
             }
-            (_, Question::Version | Question::Survey) => {
+            (DatabaseType::Mysql, Question::Tables) => {
+                mysql::query(&client, target, limits, mysql::TABLES_QUERY)
+            }
+            (_, Question::Version | Question::Survey | Question::Tables) => {
                 postgresql::query(&client, target, limits, postgresql::VERSION_QUERY)
             }
             (_, Question::Databases) => {

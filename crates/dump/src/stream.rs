@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use futures::stream;
 use futures::{Stream, StreamExt};
-use shared::models::{Consistency, DatabaseType};
+use shared::models::{Consistency, DatabaseType, DumpOptions};
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStdout;
 use tokio::time::{Instant, sleep_until};
@@ -20,11 +20,11 @@ use tokio::time::{Instant, sleep_until};
 use crate::classify::failure;
 use crate::closing::End;
 use crate::error::DumpError;
-use crate::mysql;
+use crate::mysql::{self, LeftOut};
 use crate::postgresql;
 use crate::process::{Ending, Running};
 use crate::remarks::Remarks;
-use crate::server::{identify, survey};
+use crate::server::{identify, survey, tables};
 use crate::target::{Limits, Target};
 use crate::tools::Tools;
 
@@ -44,29 +44,41 @@ const PIPE: usize = 1024 * 1024;
 /// unknown database is known before the first byte, and the dump program is chosen to fit the server. The
 /// limits count from this call.
 pub async fn dump(tools: &Tools, target: &Target, limits: &Limits) -> Result<Dump, DumpError> {
+    dump_with(tools, target, &DumpOptions::default(), limits).await
+}
+
+/// Dumps what the options say of a database; as [`dump`].
+pub async fn dump_with(
+    tools: &Tools,
+    target: &Target,
+    options: &DumpOptions,
+    limits: &Limits,
+) -> Result<Dump, DumpError> {
     target.check_database()?;
     let deadline = Instant::now() + limits.deadline;
     let server = identify(tools, target, limits).await?;
+    let remarks = Remarks::default();
     let (tool, invocation) = match target.kind {
         DatabaseType::Mysql => {
             let tool = tools.mysqldump(server.version.flavour).await?;
             let survey = survey(tools, target, limits).await?;
-            let invocation = mysql::dump(&tool, target, limits, &server.version, survey)?;
+            survey.remark(&remarks, survey.keeps_history(&tool, &server.version));
+            let chooses = !options.exclude_tables.is_empty() || !options.exclude_table_data.is_empty();
+            let names = if chooses { tables(tools, target, limits).await? } else { Vec::new() };
+            let left_out = LeftOut::among(&names, options);
+            let invocation = mysql::dump(&tool, target, limits, &server.version, survey, &left_out)?;
             (tool, invocation)
         }
         DatabaseType::Postgresql => {
             let tool = tools.pg_dump(&server.version).await?;
-            let invocation = postgresql::dump(&tool, target, limits);
+            let invocation = postgresql::dump(&tool, target, limits, options);
+            remarks.set_consistency(Consistency::Snapshot);
             (tool, invocation)
         }
         DatabaseType::Sqlserver | DatabaseType::AzureSql => {
             return Err(DumpError::Unsupported { kind: target.kind });
         }
     };
-    let remarks = Remarks::default();
-    if target.kind == DatabaseType::Postgresql {
-        remarks.set_consistency(Consistency::Snapshot);
-    }
     let mut running = Running::start(tools, &invocation, Stdio::null(), Stdio::piped()).await?;
     let Some(stdout) = running.stdout.take() else {
         return Err(DumpError::Truncated { tool: tool.name, problem: "its output was not connected" });

@@ -9,12 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dump::{DumpError, Limits, RestoreError, Target, TargetState, Tools, discover, dump, probe, restore};
+use dump::{
+    DumpError, Limits, RestoreError, Target, TargetState, Tools, discover, dump, dump_with, probe, restore,
+};
 use end_to_end::processes::descendants;
 use end_to_end::servers::assert_same;
 use end_to_end::servers::mariadb::{PASSWORD, Server, name, text};
 use end_to_end::stack::free_port;
 use futures::{StreamExt, TryStreamExt, stream};
+use shared::models::{Consistency, DumpOptions};
 
 const NASTY: &str = include_str!("../../../tests/fixtures/mariadb/nasty.sql");
 
@@ -327,3 +330,32 @@ const HOSTILE: [&str; 26] = [
     "../../etc/passwd",
     "Ünïcödé 日本 €",
 ];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_and_rows_are_left_out_by_patterns_whatever_their_names() {
+    let server = Server::get();
+    server.create("parts");
+    server.sql(
+        "parts",
+        "CREATE TABLE orders (v TEXT); INSERT INTO orders VALUES ('kept row');
+         CREATE TABLE sessions (v TEXT); INSERT INTO sessions VALUES ('secret row');
+         CREATE TABLE log_1 (v TEXT); INSERT INTO log_1 VALUES ('log row');
+         CREATE TABLE `log_2.x --y` (v TEXT); INSERT INTO `log_2.x --y` VALUES ('odd row');
+         CREATE TABLE old (v TEXT) ENGINE=MyISAM;",
+    );
+    let patterns = |text: &str| vec![text.parse().unwrap()];
+    let options = DumpOptions {
+        exclude_tables: patterns("log_*"),
+        exclude_table_data: patterns("sess?ons"),
+        ..DumpOptions::default()
+    };
+    let dump =
+        dump_with(&Tools::standard(), &server.target("parts"), &options, &Limits::default()).await.unwrap();
+    let remarks = dump.remarks();
+    let text: Vec<u8> = dump.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("kept row") && text.contains("CREATE TABLE `sessions`"), "{text}");
+    assert!(!text.contains("secret row") && !text.contains("log"), "{text}");
+    assert_eq!(remarks.consistency(), Some(Consistency::PerTable));
+    assert!(remarks.warnings().as_slice()[0].starts_with("1 tables are of a kind without transactions"));
+}

@@ -9,12 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use dump::{DumpError, Limits, RestoreError, Target, TargetState, Tools, discover, dump, probe, restore};
+use dump::{
+    DumpError, Limits, RestoreError, Target, TargetState, Tools, discover, dump, dump_with, probe, restore,
+};
 use end_to_end::processes::descendants;
 use end_to_end::servers::assert_same;
 use end_to_end::servers::postgresql::{PASSWORD, Server, name, text};
 use end_to_end::stack::free_port;
 use futures::{StreamExt, TryStreamExt, stream};
+use shared::models::DumpOptions;
 
 const NASTY: &str = include_str!("../../../tests/fixtures/postgresql/nasty.sql");
 
@@ -327,3 +330,48 @@ const HOSTILE: [&str; 26] = [
     "../../etc/passwd",
     "Ünïcödé 日本 €",
 ];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_rows_and_schemas_are_left_out_by_patterns_whatever_their_names() {
+    let server = Server::get();
+    server.create("parts");
+    server.sql(
+        "parts",
+        r#"CREATE EXTENSION pgcrypto; CREATE SCHEMA app; CREATE SCHEMA "Other";
+           CREATE TABLE app.orders AS SELECT 'kept row' AS v;
+           CREATE TABLE app."Sessions" AS SELECT 'secret row' AS v;
+           CREATE TABLE app.sessions AS SELECT 'small row' AS v;
+           CREATE TABLE app."log_1 --x" AS SELECT 'log row' AS v;
+           CREATE TABLE "Other".t AS SELECT 'other row' AS v;
+           CREATE PUBLICATION news FOR ALL TABLES;"#,
+    );
+    let patterns = |text: &str| vec![text.parse().unwrap()];
+    let dumped = async |options: DumpOptions| {
+        let target = server.target("parts");
+        let dump = dump_with(&Tools::standard(), &target, &options, &Limits::default()).await.unwrap();
+        let text: Vec<u8> = dump.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
+        String::from_utf8(text).unwrap()
+    };
+    let text = dumped(DumpOptions {
+        exclude_tables: patterns("log_*"),
+        exclude_table_data: patterns("a*.Sess?ons"),
+        ..DumpOptions::default()
+    })
+    .await;
+    for there in ["kept row", "small row", "other row", "CREATE TABLE app.\"Sessions\""] {
+        assert!(text.contains(there), "{there}: {text}");
+    }
+    for gone in ["secret row", "log_1", "PUBLICATION", "OWNER TO"] {
+        assert!(!text.contains(gone), "{gone}: {text}");
+    }
+    let text = dumped(DumpOptions {
+        include_schemas: patterns("app"),
+        include_privileges: true,
+        ..DumpOptions::default()
+    })
+    .await;
+    for there in ["kept row", "secret row", "EXTENSION IF NOT EXISTS pgcrypto", "OWNER TO"] {
+        assert!(text.contains(there), "{there}: {text}");
+    }
+    assert!(!text.contains("other row"), "{text}");
+}

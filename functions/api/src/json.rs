@@ -154,6 +154,26 @@ impl Members {
         labels?.not_null(name)
     }
 
+    /// Reads a list of texts, at most so many, each of which stands for a value of its own kind.
+    pub(crate) fn list<T: FromStr<Err: Display>>(
+        &self,
+        name: &str,
+        most: usize,
+    ) -> Result<Given<Vec<T>>, ApiError> {
+        self.member(name).map(|value| {
+            let texts = value.as_array().ok_or_else(|| wrong(name, "a list of texts", value))?;
+            if texts.len() > most {
+                return Err(ApiError::field(name, format!("must have at most {most} entries")));
+            }
+            let one = |value: &Value| {
+                let text =
+                    value.as_str().ok_or_else(|| ApiError::field(name, "every entry must be a text"))?;
+                text.parse().map_err(|error| ApiError::field(name, error))
+            };
+            texts.iter().map(one).collect()
+        })
+    }
+
     fn member(&self, name: &str) -> Given<&Value> {
         match self.0.get(name) {
             None => Given::Absent,

@@ -4,11 +4,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use archive::{Compression, Destination, Progress};
-use dump::{Dump, DumpError, Target};
+use dump::Target;
 use futures::TryStreamExt as _;
 use futures::future::{Either, select};
 use shared::connection::{self, Connection};
-use shared::models::{Artifact, Backup, Database, DumpProgress, Engine};
+use shared::models::{Artifact, Backup, CompressionFormat, Database, DumpProgress};
 use shared::storage::{BlobAddress, Claim, ClaimError, committed};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
@@ -53,11 +53,15 @@ async fn make(
         let claim = claim.lock().await;
         (claim.backup.clone(), claim.attempt_bytes())
     };
-    let (database, dump) = begin(state, &backup).await?;
+    let (database, connection) = configuration(state, &backup).await?;
+    let limits = state.limits(&database.options);
+    let dump = dump::dump_with(&state.tools, &target(&database, connection), &database.options, &limits)
+        .await
+        .map_err(AttemptError::Dump)?;
     tracing::info!(tool = dump.tool(), server = dump.server_version(), "the dump has begun");
 
     let remarks = dump.remarks();
-    let compression = if database.compression { Compression::default() } else { Compression::None };
+    let compression = compression(&database);
     let container = database.backup_destination.as_ref().unwrap_or(&state.config.names.container);
     blobs.create_container(container.as_str()).await?;
     let planned = artifact::free_name(blobs, &database, container, compression, state.clock.now()).await?;
@@ -79,26 +83,17 @@ async fn make(
     Ok(artifact::stored(blobs, &planned, stored, &remarks))
 }
 
-/// Begins the dump. A password that the server refuses may be one that was remembered and has changed
-/// since: it is then read again, and tried once more if it is another one.
-async fn begin(state: &AppState, backup: &Backup) -> Result<(Database, Dump), AttemptError> {
-    let (database, engine) = configuration(state, backup).await?;
-    let (engine, secrets) = (engine.as_ref(), &state.secrets);
-    let connection =
-        connection::for_database(&database, engine, secrets).await.map_err(AttemptError::Connection)?;
-    let begun = dump::dump(&state.tools, &target(&database, &connection), &state.limits()).await;
-    let begun = match begun {
-        Err(error @ DumpError::AuthenticationFailed { .. }) => {
-            match connection::renewed_for_database(&database, engine, secrets, &connection).await {
-                Some(renewed) => {
-                    dump::dump(&state.tools, &target(&database, &renewed), &state.limits()).await
-                }
-                None => Err(error),
-            }
+/// Returns how the dumps of a database are compressed.
+fn compression(database: &Database) -> Compression {
+    let level = database.options.compression_level;
+    match database.options.format() {
+        _ if !database.compression => Compression::None,
+        CompressionFormat::Gzip => {
+            level.map_or(Compression::default(), |level| Compression::Gzip { level: level.into() })
         }
-        begun => begun,
-    };
-    Ok((database, begun.map_err(AttemptError::Dump)?))
+        // The level that zstd itself takes.
+        CompressionFormat::Zstd => Compression::Zstd { level: level.unwrap_or(3).into() },
+    }
 }
 
 /// Waits for a call that must come back while the claim holds; one that does not has lost it.
@@ -110,27 +105,27 @@ async fn in_time(
 }
 
 /// Reads the configuration of the database, and of its engine, as it is now.
-async fn configuration(
-    state: &AppState,
-    backup: &Backup,
-) -> Result<(Database, Option<Engine>), AttemptError> {
+async fn configuration(state: &AppState, backup: &Backup) -> Result<(Database, Connection), AttemptError> {
     let database = state.storage.databases.get(&backup.database_id).await?;
     let database = database.ok_or(AttemptError::ConfigurationGone)?.value;
     let engine = match &database.engine_id {
         Some(id) => state.storage.engines.get(id).await?.map(|engine| engine.value),
         None => None,
     };
-    Ok((database, engine))
+    let connection = connection::for_database(&database, engine.as_ref(), &state.secrets)
+        .await
+        .map_err(AttemptError::Connection)?;
+    Ok((database, connection))
 }
 
-fn target(database: &Database, connection: &Connection) -> Target {
+fn target(database: &Database, connection: Connection) -> Target {
     Target {
         kind: connection.database_type,
         host: connection.endpoint.host.to_string(),
         port: connection.endpoint.port,
-        tls: connection.endpoint.tls.clone(),
+        tls: connection.endpoint.tls,
         username: connection.username.to_string(),
-        password: connection.password.clone(),
+        password: connection.password,
         database: database.database_name.to_string(),
     }
 }

@@ -7,7 +7,8 @@ use custom_handler::ServeError;
 use dump::{Limits, Tools};
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::secrets::{self, Secrets};
+use shared::models::DumpOptions;
+use shared::secrets::Secrets;
 use shared::storage::{OpenError, Storage};
 
 /// What the functions share.
@@ -31,9 +32,6 @@ pub enum StartError {
     /// Storage cannot be opened.
     #[error("the storage account cannot be used")]
     Storage(#[from] OpenError),
-    /// The secret store cannot be opened.
-    #[error("the secret store cannot be used")]
-    Secrets(#[from] secrets::OpenError),
     /// The program cannot find its own file, which starts the client tools.
     #[error("the path of this program cannot be found out")]
     OwnPath(#[from] io::Error),
@@ -48,16 +46,20 @@ impl AppState {
         let tools = Tools::standard().with_launcher(std::env::current_exe()?);
         Ok(Self {
             storage: Storage::open(&config)?,
-            secrets: Secrets::open(&config)?,
+            secrets: Secrets::new(&config),
             tools: Arc::new(tools),
             clock: Clock::system(),
             config: Arc::new(config),
         })
     }
 
-    /// Returns the limits of a dump.
-    pub(crate) fn limits(&self) -> Limits {
+    /// Returns the limits of a dump with these options.
+    pub(crate) fn limits(&self, options: &DumpOptions) -> Limits {
         let jobs = &self.config.jobs;
-        Limits { stall: jobs.stall, deadline: jobs.deadline, ..Limits::default() }
+        Limits {
+            stall: options.stall(jobs.stall),
+            deadline: options.deadline(jobs.deadline),
+            ..Limits::default()
+        }
     }
 }

@@ -18,8 +18,8 @@ use shared::clock::Clock;
 use shared::config::{Config, Source};
 use shared::models::{
     Artifact, Backup, BackupId, BackupJob, BackupState, BackupStatus, Cause, Credentials, Database,
-    DatabaseType, Endpoint, Failure, JobId, Login, PlannedBlob, PolicyChoice, Run, Tier, Tls, TriggeredBy,
-    Warnings,
+    DatabaseType, DumpOptions, Endpoint, Failure, JobId, Login, PlannedBlob, PolicyChoice, Run, Tier, Tls,
+    TriggeredBy, Warnings,
 };
 use shared::secrets::Secrets;
 use shared::storage::{
@@ -40,7 +40,7 @@ impl Setting {
         let (storage, queue) = Storage::memory(&config);
         storage.prepare(at(NOW)).await.unwrap();
         let state = AppState {
-            secrets: Secrets::open(&config).unwrap(),
+            secrets: Secrets::new(&config),
             config: Arc::new(config),
             storage,
             tools: Arc::new(Tools::new(Vec::new())),
@@ -102,6 +102,7 @@ fn database() -> Database {
         retention_days: None,
         backup_destination: None,
         compression: true,
+        options: DumpOptions::default(),
         tags: BTreeMap::new(),
         created_at: at("2026-01-01T00:00:00Z"),
         updated_at: at("2026-01-01T00:00:00Z"),

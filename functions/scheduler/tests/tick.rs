@@ -11,7 +11,8 @@ use shared::clock::Clock;
 use shared::config::{Config, Source};
 use shared::models::{
     Artifact, Backup, BackupId, BackupJob, BackupState, BackupStatus, Credentials, Database, DatabaseId,
-    DatabaseType, Endpoint, Failure, JobId, Login, PolicyChoice, Run, Tier, Tls, TriggeredBy, Warnings,
+    DatabaseType, DumpOptions, Endpoint, Failure, JobId, Login, PolicyChoice, Run, Tier, Tls, TriggeredBy,
+    Warnings,
 };
 use shared::storage::{BackupFilter, ClaimOutcome, MemoryQueue, Storage, jobs};
 
@@ -47,6 +48,7 @@ impl Setting {
             retention_days: None,
             backup_destination: None,
             compression: true,
+            options: DumpOptions::default(),
             tags: BTreeMap::new(),
             created_at: at("2026-01-01T00:00:00Z"),
             updated_at: at("2026-01-01T00:00:00Z"),

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 
 use super::{
-    AuthMethod, ContainerName, DatabaseId, DatabaseName, DatabaseType, EngineId, EngineType, Host, PolicyId,
-    Tls, UserName,
+    AuthMethod, ContainerName, DatabaseId, DatabaseName, DatabaseType, DumpOptions, EngineId, EngineType,
+    Host, PolicyId, Tls, UserName,
 };
 use crate::schedule::Schedule;
 
@@ -22,7 +22,7 @@ pub struct Endpoint {
     pub tls: Tls,
 }
 
-/// A secret as it is kept: not at all, in the secret store, or in the row itself.
+/// A secret as it is kept: not at all, in the secret store, or (development only) beside the row.
 #[derive(Debug, Clone, Default)]
 pub enum StoredSecret {
     /// None is kept.
@@ -30,9 +30,7 @@ pub enum StoredSecret {
     None,
     /// Kept in the secret store under this name.
     Named(String),
-    /// Kept in the row, sealed with a key that only the programs have.
-    Sealed(String),
-    /// Kept in the row in plain text: on a developer's machine, or by an earlier system.
+    /// Kept in plain text.
     Plain(SecretString),
 }
 
@@ -101,6 +99,8 @@ pub struct Database {
     pub backup_destination: Option<ContainerName>,
     /// Whether dumps are compressed.
     pub compression: bool,
+    /// What of it is dumped, and how.
+    pub options: DumpOptions,
     /// Free labels.
     pub tags: BTreeMap<String, String>,
     /// When it was configured.

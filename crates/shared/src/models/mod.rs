@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod database;
+mod dump_options;
 mod ids;
 mod kinds;
 mod names;
@@ -18,6 +19,7 @@ pub use backup::{
     Artifact, Attempt, Backup, BackupJob, BackupState, Cause, DumpProgress, Failure, Lane, PlannedBlob, Run,
 };
 pub use database::{Credentials, Database, Endpoint, Engine, Login, PolicyChoice, StoredSecret};
+pub use dump_options::{CompressionFormat, DumpOptions, MOST_PATTERNS, NamePattern};
 pub use ids::{AuditId, BackupId, ClaimId, DatabaseId, EngineId, InvalidId, JobId, PolicyId, UserId};
 pub use kinds::{
     AuthMethod, BackupStatus, DatabaseType, EngineType, Tier, TriggeredBy, UnknownName, UserRole,

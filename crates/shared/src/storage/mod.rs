@@ -44,7 +44,6 @@ mod repository;
 mod rows;
 #[cfg(any(test, feature = "testing"))]
 mod script;
-mod signer;
 mod slots;
 #[cfg(test)]
 mod slots_test;
@@ -75,6 +74,5 @@ pub use memory_table::MemoryTable;
 pub use queue::{LONGEST_MESSAGE, MemoryQueue, Queue};
 pub use repository::Versioned;
 pub use rows::UnreadableRow;
-pub use signer::{LentKey, SignError, Signer};
 pub use slots::{Reservation, SlotState, Slots};
 pub use table::Table;

@@ -8,12 +8,13 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use shared::models::{
     AuthMethod, ContainerName, Credentials, DEFAULT_POLICY, Database, DatabaseId, DatabaseName, DatabaseType,
-    Endpoint, Engine, Host, Login, PolicyChoice, PolicyId, StoredSecret, Tls, UserName,
+    DumpOptions, Endpoint, Engine, Host, Login, PolicyChoice, PolicyId, StoredSecret, Tls, UserName,
 };
 use shared::schedule::Schedule;
 
 use crate::error::ApiError;
 use crate::json::{Given, Members, require};
+use crate::requests::dump_options::DumpOptionFields;
 use crate::requests::tls::TlsFields;
 
 /// The members of a body that describes a database.
@@ -38,6 +39,7 @@ pub(crate) struct DatabaseFields {
     retention_days: Given<u16>,
     backup_destination: Given<ContainerName>,
     pub compression: Option<bool>,
+    options: DumpOptionFields,
     tags: Option<BTreeMap<String, String>>,
 }
 
@@ -80,6 +82,7 @@ impl DatabaseFields {
             retention_days: body.number("retention_days", 1..=3650)?,
             backup_destination: body.parsed("backup_destination")?,
             compression: body.flag("compression")?,
+            options: DumpOptionFields::read(body)?,
             tags: body.labels("tags")?,
         })
     }
@@ -134,6 +137,7 @@ impl DatabaseFields {
             retention_days: self.retention_days.value(),
             backup_destination: self.backup_destination.value(),
             compression: self.compression.unwrap_or(origin.compression),
+            options: self.options.update(DumpOptions::default(), database_type)?,
             tags: self.tags.unwrap_or_default(),
             created_at: origin.now,
             updated_at: origin.now,
@@ -197,6 +201,7 @@ impl DatabaseFields {
             retention_days: self.retention_days.or_keep(current.retention_days),
             backup_destination: self.backup_destination.or_keep(current.backup_destination),
             compression: self.compression.unwrap_or(current.compression),
+            options: self.options.update(current.options, database_type)?,
             tags: self.tags.unwrap_or(current.tags),
             updated_at: now,
             ..current

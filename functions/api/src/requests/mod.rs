@@ -2,5 +2,6 @@
 
 pub(crate) mod connection_test;
 pub(crate) mod database;
+pub(crate) mod dump_options;
 pub(crate) mod engine;
 pub(crate) mod tls;

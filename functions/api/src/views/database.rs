@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::effective_policy::PolicyBook;
 use shared::models::{
-    AuthMethod, Authorities, ContainerName, Database, DatabaseId, DatabaseName, DatabaseType, EngineId, Host,
-    PolicyId, StoredSecret, TlsMode, UserName,
+    AuthMethod, Authorities, CompressionFormat, ContainerName, Database, DatabaseId, DatabaseName,
+    DatabaseType, EngineId, Host, NamePattern, PolicyId, StoredSecret, TlsMode, UserName,
 };
 use shared::schedule::next_slots;
 
@@ -35,6 +35,14 @@ pub(crate) struct DatabaseView {
     pub retention_days: Option<u16>,
     pub backup_destination: Option<ContainerName>,
     pub compression: bool,
+    pub compression_format: CompressionFormat,
+    pub compression_level: Option<u8>,
+    pub exclude_tables: Vec<NamePattern>,
+    pub exclude_table_data: Vec<NamePattern>,
+    pub include_schemas: Vec<NamePattern>,
+    pub include_privileges: bool,
+    pub dump_timeout_minutes: Option<u16>,
+    pub stall_timeout_minutes: Option<u16>,
     pub tags: BTreeMap<String, String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
@@ -99,6 +107,14 @@ impl From<&Database> for DatabaseView {
             retention_days: database.retention_days,
             backup_destination: database.backup_destination,
             compression: database.compression,
+            compression_format: database.options.format(),
+            compression_level: database.options.compression_level,
+            exclude_tables: database.options.exclude_tables,
+            exclude_table_data: database.options.exclude_table_data,
+            include_schemas: database.options.include_schemas,
+            include_privileges: database.options.include_privileges,
+            dump_timeout_minutes: database.options.dump_timeout_minutes,
+            stall_timeout_minutes: database.options.stall_timeout_minutes,
             tags: database.tags,
             created_at: database.created_at,
             updated_at: database.updated_at,
@@ -112,6 +128,6 @@ impl From<&Database> for DatabaseView {
 pub(super) fn secret_name(secret: StoredSecret) -> Option<String> {
     match secret {
         StoredSecret::Named(name) => Some(name),
-        StoredSecret::None | StoredSecret::Sealed(_) | StoredSecret::Plain(_) => None,
+        StoredSecret::None | StoredSecret::Plain(_) => None,
     }
 }

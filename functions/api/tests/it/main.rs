@@ -6,6 +6,7 @@ mod backups;
 mod connection;
 mod databases;
 mod delete;
+mod dump_options;
 mod engines;
 mod process;
 mod protection;

@@ -92,20 +92,28 @@ async fn credentials_move_to_the_engine_and_back() {
       "auth_method": null,
       "backup_destination": null,
       "compression": true,
+      "compression_format": "gzip",
+      "compression_level": null,
       "created_at": "2026-03-01T12:00:00.123456Z",
       "created_by": "admin@dilux.tech",
       "database_name": "orders",
       "database_type": "postgresql",
+      "dump_timeout_minutes": null,
       "enabled": true,
       "engine_id": "<id 1>",
+      "exclude_table_data": [],
+      "exclude_tables": [],
       "host": "db9.example",
       "id": "d-1",
+      "include_privileges": false,
+      "include_schemas": [],
       "name": "Orders d-1",
       "password_secret_name": null,
       "policy_id": "production-standard",
       "port": 5433,
       "retention_days": null,
       "schedule": null,
+      "stall_timeout_minutes": null,
       "tags": {},
       "tls_ca": null,
       "tls_mode": "prefer",
@@ -187,7 +195,7 @@ async fn without_a_secret_store_a_production_password_is_a_503_and_nothing_is_st
     world.state.secrets = production.state.secrets;
     let (status, answer) = put(&world, json!({"name": "New", "password": "another-pw"})).await;
     assert_eq!(status, 503);
-    insta::assert_snapshot!(answer["error"].as_str().unwrap(), @"No secret store is set up, so passwords cannot be kept; set KEY_VAULT_NAME or SECRETS_KEY, or ENVIRONMENT=development on a developer's machine.");
+    insta::assert_snapshot!(answer["error"].as_str().unwrap(), @"No secret store is set up, so passwords cannot be kept; set KEY_VAULT_NAME, or ENVIRONMENT=development on a developer's machine.");
     assert_eq!(put(&world, json!({"name": "New"})).await.0, 200);
     let body = crate::support::database("d-2");
     assert_eq!(world.post("/databases", &body).await.0, 503);

@@ -7,7 +7,10 @@ use secrecy::ExposeSecret as _;
 use super::super::table::{Entity, Key, Value};
 use super::read::{Reader, date_time};
 use super::{Row, UnreadableRow, properties};
-use crate::models::{Credentials, Database, Endpoint, InvalidId, Login, PolicyChoice, StoredSecret, Tls};
+use crate::models::{
+    Credentials, Database, DumpOptions, Endpoint, InvalidId, Login, NamePattern, PolicyChoice, StoredSecret,
+    Tls,
+};
 
 /// The partition of all databases.
 pub(crate) const PARTITION: &str = "database";
@@ -19,7 +22,7 @@ impl Row for Database {
     fn entity(&self) -> Entity {
         let none = Login::default();
         let login = self.own_login().unwrap_or(&none);
-        let [name, sealed, plain] = secret_columns(&login.password);
+        let (name, plain) = secret_columns(&login.password);
         Entity::new(
             Key::new(PARTITION, self.id.as_str()),
             properties([
@@ -35,7 +38,6 @@ impl Row for Database {
                 ("auth_method", text(login.auth_method.as_ref())),
                 ("username", text(login.username.as_ref())),
                 ("password_secret_name", name),
-                ("password_sealed", sealed),
                 ("password", plain),
                 ("policy_id", text(self.policy.own.as_ref())),
                 ("use_engine_policy", self.policy.from_engine.into()),
@@ -44,6 +46,14 @@ impl Row for Database {
                 ("retention_days", Value::Int32(self.retention_days.unwrap_or(0).into())),
                 ("backup_destination", text(self.backup_destination.as_ref())),
                 ("compression", self.compression.into()),
+                ("exclude_tables", patterns_text(&self.options.exclude_tables)),
+                ("exclude_table_data", patterns_text(&self.options.exclude_table_data)),
+                ("include_schemas", patterns_text(&self.options.include_schemas)),
+                ("compression_format", text(self.options.compression_format.as_ref())),
+                ("compression_level", Value::Int32(self.options.compression_level.unwrap_or(0).into())),
+                ("dump_timeout_minutes", minutes(self.options.dump_timeout_minutes)),
+                ("stall_timeout_minutes", minutes(self.options.stall_timeout_minutes)),
+                ("include_privileges", self.options.include_privileges.into()),
                 ("tags", serde_json::json!(self.tags).to_string().into()),
                 ("created_at", date_time(self.created_at)),
                 ("updated_at", date_time(self.updated_at)),
@@ -85,6 +95,7 @@ impl Row for Database {
             retention_days: row.number("retention_days").filter(|days| *days > 0),
             backup_destination: row.parse_optional("backup_destination")?,
             compression: row.flag("compression", true),
+            options: options(&row),
             tags: row.text("tags").map(tags).unwrap_or_default(),
             created_at,
             updated_at: row.instant("updated_at").unwrap_or(created_at),
@@ -98,25 +109,22 @@ pub(super) fn text(value: Option<&impl ToString>) -> Value {
     Value::String(value.map(ToString::to_string).unwrap_or_default())
 }
 
-/// Renders a secret as its three columns: its name in the store, its sealed text, its plain text. All
+/// Renders a secret as its two columns: its name in the store, and in development its text. Both
 /// are always written, so that a secret that has moved leaves nothing behind.
-pub(super) fn secret_columns(secret: &StoredSecret) -> [Value; 3] {
-    let (name, sealed, plain) = match secret {
-        StoredSecret::None => ("", "", ""),
-        StoredSecret::Named(name) => (name.as_str(), "", ""),
-        StoredSecret::Sealed(text) => ("", text.as_str(), ""),
-        StoredSecret::Plain(secret) => ("", "", secret.expose_secret()),
-    };
-    [name.into(), sealed.into(), plain.into()]
+pub(super) fn secret_columns(secret: &StoredSecret) -> (Value, Value) {
+    match secret {
+        StoredSecret::None => ("".into(), "".into()),
+        StoredSecret::Named(name) => (name.as_str().into(), "".into()),
+        StoredSecret::Plain(secret) => ("".into(), secret.expose_secret().into()),
+    }
 }
 
-/// Reads a secret from its three columns.
-pub(super) fn secret(row: &Reader<'_>, columns: [&'static str; 3]) -> StoredSecret {
-    match columns.map(|column| row.owned(column)) {
-        [Some(name), _, _] => StoredSecret::Named(name),
-        [None, Some(text), _] => StoredSecret::Sealed(text),
-        [None, None, Some(plain)] => StoredSecret::Plain(plain.into()),
-        [None, None, None] => StoredSecret::None,
+/// Reads a secret from its two columns.
+pub(super) fn secret(row: &Reader<'_>, name: &'static str, plain: &'static str) -> StoredSecret {
+    match (row.owned(name), row.owned(plain)) {
+        (Some(name), _) => StoredSecret::Named(name),
+        (None, Some(plain)) => StoredSecret::Plain(plain.into()),
+        (None, None) => StoredSecret::None,
     }
 }
 
@@ -124,7 +132,7 @@ pub(super) fn login(row: &Reader<'_>) -> Result<Login, UnreadableRow> {
     Ok(Login {
         auth_method: row.parse_optional("auth_method")?,
         username: row.parse_optional("username")?,
-        password: secret(row, ["password_secret_name", "password_sealed", "password"]),
+        password: secret(row, "password_secret_name", "password"),
     })
 }
 
@@ -150,6 +158,43 @@ fn schedule(row: &Reader<'_>) -> Option<crate::schedule::Schedule> {
     row.parse_optional("schedule").unwrap_or_else(|error| {
         tracing::warn!(%error, "the stored schedule is not used; the policy decides");
         None
+    })
+}
+
+fn patterns_text(patterns: &[NamePattern]) -> Value {
+    serde_json::json!(patterns).to_string().into()
+}
+
+fn minutes(minutes: Option<u16>) -> Value {
+    Value::Int32(minutes.unwrap_or(0).into())
+}
+
+/// Reads what is dumped, and how. What cannot be read counts as not given: the dump then holds more than
+/// was asked for, never less.
+fn options(row: &Reader<'_>) -> DumpOptions {
+    let above_zero = |property| row.number(property).filter(|number: &u16| *number > 0);
+    DumpOptions {
+        exclude_tables: patterns(row, "exclude_tables"),
+        exclude_table_data: patterns(row, "exclude_table_data"),
+        include_schemas: patterns(row, "include_schemas"),
+        compression_format: row.parse_optional("compression_format").unwrap_or_else(|error| {
+            tracing::warn!(%error, "the stored form of compression is not used");
+            None
+        }),
+        compression_level: row.number("compression_level").filter(|level: &u8| *level > 0),
+        dump_timeout_minutes: above_zero("dump_timeout_minutes"),
+        stall_timeout_minutes: above_zero("stall_timeout_minutes"),
+        include_privileges: row.flag("include_privileges", false),
+    }
+}
+
+fn patterns(row: &Reader<'_>, property: &'static str) -> Vec<NamePattern> {
+    let Some(text) = row.text(property) else { return Vec::new() };
+    let texts = serde_json::from_str::<Vec<String>>(text).ok();
+    let patterns = texts.and_then(|texts| texts.iter().map(|text| text.parse().ok()).collect());
+    patterns.unwrap_or_else(|| {
+        tracing::warn!(property, "stored patterns are not used");
+        Vec::new()
     })
 }
 

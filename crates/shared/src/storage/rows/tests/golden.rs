@@ -8,9 +8,9 @@ use serde_json::json;
 use super::written;
 use crate::models::{
     AccessRequest, AppSettings, Artifact, Attempt, AuditRecord, AuditStatus, Backup, BackupState,
-    Consistency, Credentials, Database, DatabaseType, DumpProgress, Endpoint, Engine, EngineType, Failure,
-    Login, PlannedBlob, PolicyChoice, Resolution, Run, StoredSecret, Tier, Tls, TriggeredBy, User, UserRole,
-    system_policies,
+    CompressionFormat, Consistency, Credentials, Database, DatabaseType, DumpOptions, DumpProgress, Endpoint,
+    Engine, EngineType, Failure, Login, PlannedBlob, PolicyChoice, Resolution, Run, StoredSecret, Tier, Tls,
+    TriggeredBy, User, UserRole, system_policies,
 };
 
 fn at(seconds: i64) -> DateTime<Utc> {
@@ -40,6 +40,7 @@ fn database() -> Database {
         retention_days: None,
         backup_destination: None,
         compression: true,
+        options: DumpOptions::default(),
         tags: BTreeMap::new(),
         created_at: at(0),
         updated_at: at(1),
@@ -70,21 +71,28 @@ fn a_database() {
     auth_method = ""
     backup_destination = ""
     compression = true
+    compression_format = ""
+    compression_level = 0
     created_at = "2025-12-05T10:00:00.123456"
     created_by = ""
     database_name = "orders"
     database_type = "mysql"
+    dump_timeout_minutes = 0
     enabled = true
     engine_id = ""
+    exclude_table_data = "[]"
+    exclude_tables = "[]"
     host = "db1"
+    include_privileges = false
+    include_schemas = "[]"
     name = "Orders"
     password = "p'w"
-    password_sealed = ""
     password_secret_name = ""
     policy_id = "production-standard"
     port = 3306
     retention_days = 0
     schedule = ""
+    stall_timeout_minutes = 0
     tags = "{}"
     tls_ca = ""
     tls_mode = "prefer"
@@ -106,6 +114,16 @@ fn a_database_with_everything() {
         retention_days: Some(14),
         backup_destination: Some("own-container".parse().unwrap()),
         compression: false,
+        options: DumpOptions {
+            exclude_tables: vec!["log_*".parse().unwrap()],
+            exclude_table_data: vec!["se\"ssions".parse().unwrap()],
+            include_schemas: Vec::new(),
+            compression_format: Some(CompressionFormat::Zstd),
+            compression_level: Some(12),
+            dump_timeout_minutes: Some(30),
+            stall_timeout_minutes: Some(5),
+            include_privileges: true,
+        },
         tags: BTreeMap::from([("team".to_owned(), "Zo\u{eb} & 'co'".to_owned())]),
         created_by: Some("a@example.com".to_owned()),
         ..database()
@@ -116,21 +134,28 @@ fn a_database_with_everything() {
     auth_method = ""
     backup_destination = "own-container"
     compression = false
+    compression_format = "zstd"
+    compression_level = 12
     created_at = "2025-12-05T10:00:00.123456"
     created_by = "a@example.com"
     database_name = "orders"
     database_type = "mysql"
+    dump_timeout_minutes = 30
     enabled = false
     engine_id = "e1"
+    exclude_table_data = "[\"se\\\"ssions\"]"
+    exclude_tables = "[\"log_*\"]"
     host = "db1"
+    include_privileges = true
+    include_schemas = "[]"
     name = "Orders"
     password = ""
-    password_sealed = ""
     password_secret_name = ""
     policy_id = ""
     port = 3306
     retention_days = 14
     schedule = "CRON_TZ=Europe/Berlin 0 2 * * *"
+    stall_timeout_minutes = 5
     tags = "{\"team\":\"Zoë & 'co'\"}"
     tls_ca = ""
     tls_mode = "prefer"
@@ -161,7 +186,6 @@ fn an_engine() {
     RowKey = "e1"
     auth_method = ""
     connection_string = ""
-    connection_string_sealed = ""
     connection_string_secret_name = ""
     created_at = "2025-12-05T10:00:00.123456"
     created_by = "a@example.com"
@@ -171,7 +195,6 @@ fn an_engine() {
     last_discovery = "2025-12-05T10:01:00.123456"
     name = "Main"
     password = ""
-    password_sealed = ""
     password_secret_name = "engine-e1"
     policy_id = ""
     port = 5432

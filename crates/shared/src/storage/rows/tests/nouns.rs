@@ -11,9 +11,10 @@ use serde_json::{Map, Value as Json};
 
 use crate::models::{
     AccessRequest, AppSettings, Artifact, Attempt, AuditRecord, AuditStatus, AuthMethod, Backup,
-    BackupPolicy, BackupState, Consistency, ContainerName, Credentials, Database, DatabaseType, DumpProgress,
-    Endpoint, Engine, EngineType, Failure, Host, Login, PlannedBlob, PolicyChoice, Resolution, Run,
-    StoredSecret, Tier, TierConfig, TimeOfDay, Tls, TlsMode, TriggeredBy, User, UserName, UserRole,
+    BackupPolicy, BackupState, CompressionFormat, Consistency, ContainerName, Credentials, Database,
+    DatabaseType, DumpOptions, DumpProgress, Endpoint, Engine, EngineType, Failure, Host, Login, NamePattern,
+    PlannedBlob, PolicyChoice, Resolution, Run, StoredSecret, Tier, TierConfig, TimeOfDay, Tls, TlsMode,
+    TriggeredBy, User, UserName, UserRole,
 };
 
 /// Any text; an empty one counts as none in rows.
@@ -125,7 +126,6 @@ fn secret() -> impl Strategy<Value = StoredSecret> {
     prop_oneof![
         Just(StoredSecret::None),
         text().prop_map(StoredSecret::Named),
-        text().prop_map(StoredSecret::Sealed),
         text().prop_map(|secret| StoredSecret::Plain(secret.into())),
     ]
 }
@@ -151,6 +151,31 @@ fn tls() -> impl Strategy<Value = Tls> {
     (select(TlsMode::ALL), of(ca)).prop_map(|(mode, ca)| Tls { mode, ca })
 }
 
+fn options() -> impl Strategy<Value = DumpOptions> {
+    let patterns = || proptest::collection::vec(parsed::<NamePattern>("[a-z*?.\"\\\\ü]{1,9}"), 0..3);
+    (
+        [patterns(), patterns(), patterns()],
+        of(select(CompressionFormat::ALL)),
+        of(1..=19_u8),
+        [of(1..=1440_u16), of(1..=1440_u16)],
+        any::<bool>(),
+    )
+        .prop_map(|(patterns, compression_format, compression_level, timeouts, include_privileges)| {
+            let [exclude_tables, exclude_table_data, include_schemas] = patterns;
+            let [dump_timeout_minutes, stall_timeout_minutes] = timeouts;
+            DumpOptions {
+                exclude_tables,
+                exclude_table_data,
+                include_schemas,
+                compression_format,
+                compression_level,
+                dump_timeout_minutes,
+                stall_timeout_minutes,
+                include_privileges,
+            }
+        })
+}
+
 pub(super) fn database() -> impl Strategy<Value = Database> {
     let schedule = select(vec!["0 2 * * *", "*/15 8-17 * * 1-5", "CRON_TZ=Europe/Berlin 30 3 1 * *"]);
     let of_engine = (id(), prop_oneof![Just(Credentials::Engine), login().prop_map(Credentials::Own)])
@@ -167,6 +192,7 @@ pub(super) fn database() -> impl Strategy<Value = Database> {
         of(1..=3650_u16),
         of(container()),
         btree_map(any::<String>(), any::<String>(), 0..4),
+        options(),
     );
     (names, prop_oneof![of_engine, alone], choices, any::<[bool; 2]>(), (instant(), instant(), of(text())))
         .prop_map(
@@ -178,12 +204,13 @@ pub(super) fn database() -> impl Strategy<Value = Database> {
                 (created_at, updated_at, created_by),
             )| {
                 let (id, name, database_type, endpoint, database_name) = names;
-                let (policy, schedule, retention_days, backup_destination, tags): (
+                let (policy, schedule, retention_days, backup_destination, tags, options): (
                     _,
                     Option<&str>,
                     _,
                     _,
                     BTreeMap<_, _>,
+                    _,
                 ) = choices;
                 let schedule = schedule.map(|text| text.parse().unwrap());
                 Database {
@@ -200,6 +227,7 @@ pub(super) fn database() -> impl Strategy<Value = Database> {
                     retention_days,
                     backup_destination,
                     compression,
+                    options,
                     tags,
                     created_at,
                     updated_at,

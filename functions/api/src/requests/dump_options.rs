@@ -1,0 +1,118 @@
+//! What of a database is dumped, and how, in requests. Pure.
+
+use std::ops::RangeInclusive;
+
+use shared::models::{CompressionFormat, DatabaseType, DumpOptions, MOST_PATTERNS, NamePattern};
+
+use crate::error::ApiError;
+use crate::json::{Given, Members};
+
+/// A day: beyond every host's limit.
+const MINUTES: RangeInclusive<u16> = 1..=1440;
+
+/// The members of a body that say what is dumped, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct DumpOptionFields {
+    exclude_tables: Given<Vec<NamePattern>>,
+    exclude_table_data: Given<Vec<NamePattern>>,
+    include_schemas: Given<Vec<NamePattern>>,
+    compression_format: Given<CompressionFormat>,
+    compression_level: Given<u16>,
+    dump_timeout_minutes: Given<u16>,
+    stall_timeout_minutes: Given<u16>,
+    include_privileges: Option<bool>,
+}
+
+impl DumpOptionFields {
+    /// Reads the members that are there.
+    pub(crate) fn read(body: &Members) -> Result<Self, ApiError> {
+        Ok(Self {
+            exclude_tables: body.list("exclude_tables", MOST_PATTERNS)?,
+            exclude_table_data: body.list("exclude_table_data", MOST_PATTERNS)?,
+            include_schemas: body.list("include_schemas", MOST_PATTERNS)?,
+            compression_format: body.parsed("compression_format")?,
+            compression_level: body.number("compression_level", 1..=19)?,
+            dump_timeout_minutes: body.number("dump_timeout_minutes", MINUTES)?,
+            stall_timeout_minutes: body.number("stall_timeout_minutes", MINUTES)?,
+            include_privileges: body.flag("include_privileges")?,
+        })
+    }
+
+    /// Changes the options of a database of this type; absent members keep what is there.
+    pub(crate) fn update(self, current: DumpOptions, kind: DatabaseType) -> Result<DumpOptions, ApiError> {
+        let level = match self.compression_level {
+            Given::Absent => current.compression_level,
+            Given::Null => None,
+            Given::Value(level) => u8::try_from(level).ok(),
+        };
+        let options = DumpOptions {
+            exclude_tables: list(self.exclude_tables, current.exclude_tables),
+            exclude_table_data: list(self.exclude_table_data, current.exclude_table_data),
+            include_schemas: list(self.include_schemas, current.include_schemas),
+            compression_format: self.compression_format.or_keep(current.compression_format),
+            compression_level: level,
+            dump_timeout_minutes: self.dump_timeout_minutes.or_keep(current.dump_timeout_minutes),
+            stall_timeout_minutes: self.stall_timeout_minutes.or_keep(current.stall_timeout_minutes),
+            include_privileges: self.include_privileges.unwrap_or(current.include_privileges),
+        };
+        check(&options, kind)?;
+        Ok(options)
+    }
+}
+
+fn list(given: Given<Vec<NamePattern>>, current: Vec<NamePattern>) -> Vec<NamePattern> {
+    given.or_keep(Some(current)).unwrap_or_default()
+}
+
+/// Checks what depends on the kind of database, and on other members.
+fn check(options: &DumpOptions, kind: DatabaseType) -> Result<(), ApiError> {
+    let highest = options.format().highest_level();
+    if options.compression_level.is_some_and(|level| level > highest) {
+        let rule = format!("must be 1 to {highest} for {}", options.format());
+        return Err(ApiError::field("compression_level", rule));
+    }
+    let patterns =
+        [("exclude_tables", &options.exclude_tables), ("exclude_table_data", &options.exclude_table_data)];
+    for (name, patterns) in patterns {
+        match kind {
+            DatabaseType::Mysql => {}
+            DatabaseType::Postgresql if patterns.iter().all(has_one_schema) => {}
+            DatabaseType::Postgresql => {
+                return Err(ApiError::field(
+                    name,
+                    "each must be a table, or a schema and a table with a dot between them",
+                ));
+            }
+            DatabaseType::Sqlserver | DatabaseType::AzureSql if patterns.is_empty() => {}
+            DatabaseType::Sqlserver | DatabaseType::AzureSql => {
+                return Err(ApiError::field(
+                    name,
+                    format!("cannot be used for databases of type {kind} yet"),
+                ));
+            }
+        }
+    }
+    if kind != DatabaseType::Postgresql {
+        if !options.include_schemas.is_empty() {
+            return Err(ApiError::field(
+                "include_schemas",
+                "can be used for databases of type postgresql only",
+            ));
+        }
+        if options.include_privileges {
+            return Err(ApiError::field(
+                "include_privileges",
+                "can be used for databases of type postgresql only",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Tells whether a pattern has at most one dot, with something on both sides of it.
+fn has_one_schema(pattern: &NamePattern) -> bool {
+    match pattern.as_str().split_once('.') {
+        None => true,
+        Some((schema, table)) => !schema.is_empty() && !table.is_empty() && !table.contains('.'),
+    }
+}
