@@ -1,10 +1,12 @@
 //! The storage emulator, private to a test.
 
+use std::fs;
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::time::{Instant, sleep};
 
 use crate::api::PATIENCE;
@@ -17,6 +19,7 @@ pub struct Azurite {
     ports: [u16; 3],
     folder: tempfile::TempDir,
     process: Option<Child>,
+    certificate: Option<PathBuf>,
 }
 
 impl Azurite {
@@ -28,9 +31,46 @@ impl Azurite {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("a folder for Azurite: {error}"));
         let ports = [free_port(), free_port(), free_port()];
-        let mut azurite = Self { ports, folder, process: None };
+        let mut azurite = Self { ports, folder, process: None, certificate: None };
         azurite.restart().await;
         azurite
+    }
+
+    /// Starts an emulator that takes tokens of the directory, over HTTPS. It reads what a token says, and
+    /// checks neither who signed it nor the roles of its owner.
+    ///
+    /// # Panics
+    ///
+    /// When it is not installed or does not start.
+    pub async fn start_with_tokens() -> Self {
+        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("a folder for Azurite: {error}"));
+        let ports = [free_port(), free_port(), free_port()];
+        let certificate = folder.path().join("certificate.pem");
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["127.0.0.1".to_owned()])
+            .unwrap_or_else(|error| panic!("a certificate: {error}"));
+        for (path, text) in
+            [(certificate.clone(), cert.pem()), (key_file(&certificate), signing_key.serialize_pem())]
+        {
+            fs::write(path, text).unwrap_or_else(|error| panic!("a certificate: {error}"));
+        }
+        let mut azurite = Self { ports, folder, process: None, certificate: Some(certificate) };
+        azurite.restart().await;
+        azurite
+    }
+
+    /// Returns the file with the certificate of an emulator that takes tokens.
+    pub fn certificate(&self) -> Option<&Path> {
+        self.certificate.as_deref()
+    }
+
+    /// Returns the variables by which a program finds an emulator that takes tokens.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        let services = ["BLOB", "QUEUE", "TABLE"].iter().zip(self.ports);
+        let endpoint = |(service, port): (&&str, u16)| {
+            (format!("STORAGE_{service}_ENDPOINT"), format!("https://127.0.0.1:{port}/devstoreaccount1"))
+        };
+        let name = ("STORAGE_ACCOUNT_NAME".to_owned(), "devstoreaccount1".to_owned());
+        services.map(endpoint).chain([name]).collect()
     }
 
     /// Starts the emulator on the same data and ports as before.
@@ -48,6 +88,10 @@ impl Azurite {
         for (service, port) in ["blob", "queue", "table"].iter().zip(self.ports) {
             command.args([format!("--{service}Host"), "127.0.0.1".to_owned()]);
             command.args([format!("--{service}Port"), port.to_string()]);
+        }
+        if let Some(certificate) = &self.certificate {
+            command.args(["--oauth", "basic", "--cert"]).arg(certificate);
+            command.arg("--key").arg(key_file(certificate));
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn();
@@ -82,6 +126,10 @@ impl Drop for Azurite {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn key_file(certificate: &Path) -> PathBuf {
+    certificate.with_file_name("key.pem")
 }
 
 #[expect(clippy::disallowed_methods, reason = "the tests read where Azurite is")]

@@ -5,6 +5,9 @@
 
 pub mod api;
 pub mod azurite;
+pub mod identity;
 pub mod processes;
 pub mod servers;
 pub mod stack;
+pub mod tls;
+pub mod vault;

@@ -8,6 +8,7 @@ mod ending;
 mod list;
 mod progress;
 mod restore;
+mod rotate_secrets;
 mod stored;
 mod text;
 mod up;
@@ -37,6 +38,8 @@ enum Command {
     Restore(restore::Options),
     /// Lists backups, or the configured databases
     List(list::Options),
+    /// Moves stored passwords to where they are kept now, for instance under a new key
+    RotateSecrets(rotate_secrets::Options),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Backup(options) => Ok(backup::run(options).await?),
         Command::Restore(options) => Ok(restore::run(options).await?),
         Command::List(options) => Ok(list::run(options).await?),
+        Command::RotateSecrets(options) => Ok(rotate_secrets::run(options).await?),
     }
 }
 

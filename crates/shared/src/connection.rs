@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use crate::models::{
     AuthMethod, Credentials, Database, DatabaseType, Endpoint, Engine, Login, StoredSecret, UserName,
 };
-use crate::secrets::{SecretError, SecretOwner, Secrets};
+use crate::secrets::{self, SecretError, SecretOwner, Secrets};
 
 /// What a client tool needs to connect to a server.
 #[derive(Debug, Clone)]
@@ -48,6 +48,16 @@ pub enum ConnectionError {
     Secret(#[from] SecretError),
 }
 
+impl ConnectionError {
+    /// Tells whether the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Secret(error) => error.is_transient(),
+            Self::EngineGone | Self::NoUsername(_) | Self::NoPassword(_) | Self::Unsupported { .. } => false,
+        }
+    }
+}
+
 /// Finds out how to connect to the server of a database. With engine credentials, host, port and
 /// type are the engine's as well: a stored password goes nowhere else.
 pub async fn for_database(
@@ -88,6 +98,44 @@ pub async fn for_engine(engine: &Engine, secrets: &Secrets) -> Result<Connection
         username,
         password,
     })
+}
+
+/// Finds out how to connect to the server of a database after it has refused what was tried: by reading
+/// again what may be remembered. `None` when that brings nothing new.
+pub async fn renewed_for_database(
+    database: &Database,
+    engine: Option<&Engine>,
+    secrets: &Secrets,
+    refused: &Connection,
+) -> Option<Connection> {
+    match (&database.credentials, engine) {
+        (Credentials::Engine, Some(engine)) => distrust(engine, secrets),
+        (Credentials::Engine, None) => {}
+        (Credentials::Own(_), _) => secrets.distrust(SecretOwner::Database(&database.id)),
+    }
+    for_database(database, engine, secrets).await.ok().filter(|renewed| renewed.differs_from(refused))
+}
+
+/// Finds out how to connect to an engine after it has refused what was tried; see
+/// [`renewed_for_database`].
+pub async fn renewed_for_engine(
+    engine: &Engine,
+    secrets: &Secrets,
+    refused: &Connection,
+) -> Option<Connection> {
+    distrust(engine, secrets);
+    for_engine(engine, secrets).await.ok().filter(|renewed| renewed.differs_from(refused))
+}
+
+fn distrust(engine: &Engine, secrets: &Secrets) {
+    secrets.distrust(SecretOwner::Engine(&engine.id));
+    secrets.distrust(SecretOwner::EngineConnectionString(&engine.id));
+}
+
+impl Connection {
+    fn differs_from(&self, other: &Self) -> bool {
+        self.username != other.username || !secrets::same(&self.password, &other.password)
+    }
 }
 
 async fn sign_in(

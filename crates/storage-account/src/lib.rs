@@ -17,7 +17,7 @@ use azure_core::http::policies::Policy;
 use url::Url;
 
 pub use connection_string::ConnectionStringError;
-pub use sas::BlobReadSas;
+pub use sas::{BlobReadSas, DelegationKey};
 pub use shared_key::{AccountKey, InvalidKey};
 pub use transport::{TransportError, transport};
 

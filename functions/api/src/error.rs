@@ -82,14 +82,22 @@ impl ApiError {
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, own()),
             Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, own()),
             Self::Storage(error) => storage_answer(error.kind()),
-            Self::Secret(error @ SecretError::NoStore) => {
-                (StatusCode::SERVICE_UNAVAILABLE, Some(sentence(&error.to_string())))
-            }
-            Self::Secret(error @ SecretError::ForeignName) => {
-                (StatusCode::BAD_REQUEST, Some(sentence(&error.to_string())))
-            }
+            Self::Secret(error) => (secret_status(error), Some(sentence(&error.to_string()))),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, None),
         }
+    }
+}
+
+/// Tells whether the entry is at fault, which its owner can correct, or the installation.
+fn secret_status(error: &SecretError) -> StatusCode {
+    match error {
+        SecretError::ForeignName | SecretError::Damaged | SecretError::Missing => StatusCode::BAD_REQUEST,
+        SecretError::NoStore
+        | SecretError::NoVault
+        | SecretError::UnknownKey
+        | SecretError::Denied(_)
+        | SecretError::Unavailable(_)
+        | SecretError::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -116,7 +124,7 @@ fn storage_answer(kind: StorageErrorKind) -> (StatusCode, Option<String>) {
 }
 
 /// Makes a sentence of an error text.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| format!("{}{}.", first.to_uppercase(), letters.as_str())).unwrap_or_default()
 }
@@ -215,7 +223,7 @@ mod tests {
             format!("{} {}", status.as_u16(), text.unwrap_or_default())
         });
         insta::assert_snapshot!(lines.join("\n"), @"
-        503 No secret store is set up, so passwords cannot be kept; set KEY_VAULT_NAME, or ENVIRONMENT=development on a developer's machine.
+        503 No secret store is set up, so passwords cannot be kept; set KEY_VAULT_NAME or SECRETS_KEY, or ENVIRONMENT=development on a developer's machine.
         400 The stored secret name does not belong to this entry; enter the password again.
         ");
     }

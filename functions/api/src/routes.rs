@@ -87,7 +87,7 @@ mod tests {
         let config = Config::read(&Source::of(&[("AUTH_MODE", auth_mode)]))?;
         Ok(AppState {
             storage: Storage::memory(&config).0,
-            secrets: Secrets::new(&config),
+            secrets: Secrets::assemble(&config, None),
             tools: Arc::new(Tools::new(Vec::new())),
             clock: Clock::fixed(chrono::DateTime::UNIX_EPOCH),
             config: Arc::new(config),

@@ -11,7 +11,7 @@ use custom_handler::ServeError;
 use dump::Tools;
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::secrets::Secrets;
+use shared::secrets::{self, Secrets};
 use shared::storage::{OpenError, Storage};
 
 /// What the handlers share.
@@ -35,6 +35,9 @@ pub enum StartError {
     /// Storage cannot be opened.
     #[error("the storage account cannot be used")]
     Storage(#[from] OpenError),
+    /// The secret store cannot be opened.
+    #[error("the secret store cannot be used")]
+    Secrets(#[from] secrets::OpenError),
     /// The program cannot find its own file, which starts the client tools.
     #[error("the path of this program cannot be found out")]
     OwnPath(#[from] io::Error),
@@ -49,7 +52,7 @@ impl AppState {
         let tools = Tools::standard().with_launcher(std::env::current_exe()?);
         Ok(Self {
             storage: Storage::open(&config)?,
-            secrets: Secrets::new(&config),
+            secrets: Secrets::open(&config)?,
             tools: Arc::new(tools),
             clock: Clock::system(),
             config: Arc::new(config),

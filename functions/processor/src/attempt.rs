@@ -4,11 +4,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use archive::{Compression, Destination, Progress};
-use dump::Target;
+use dump::{Dump, DumpError, Target};
 use futures::TryStreamExt as _;
 use futures::future::{Either, select};
 use shared::connection::{self, Connection};
-use shared::models::{Artifact, Backup, CompressionFormat, Database, DumpProgress};
+use shared::models::{Artifact, Backup, CompressionFormat, Database, DumpProgress, Engine};
 use shared::storage::{BlobAddress, Claim, ClaimError, committed};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
@@ -53,11 +53,7 @@ async fn make(
         let claim = claim.lock().await;
         (claim.backup.clone(), claim.attempt_bytes())
     };
-    let (database, connection) = configuration(state, &backup).await?;
-    let limits = state.limits(&database.options);
-    let dump = dump::dump_with(&state.tools, &target(&database, connection), &database.options, &limits)
-        .await
-        .map_err(AttemptError::Dump)?;
+    let (database, dump) = begin(state, &backup).await?;
     tracing::info!(tool = dump.tool(), server = dump.server_version(), "the dump has begun");
 
     let remarks = dump.remarks();
@@ -83,6 +79,27 @@ async fn make(
     Ok(artifact::stored(blobs, &planned, stored, &remarks))
 }
 
+/// Begins the dump. A password that the server refuses may be one that was remembered and has changed
+/// since: it is then read again, and tried once more if it is another one.
+async fn begin(state: &AppState, backup: &Backup) -> Result<(Database, Dump), AttemptError> {
+    let (database, engine) = configuration(state, backup).await?;
+    let (engine, secrets) = (engine.as_ref(), &state.secrets);
+    let connection =
+        connection::for_database(&database, engine, secrets).await.map_err(AttemptError::Connection)?;
+    let (tools, options, limits) = (&state.tools, &database.options, state.limits(&database.options));
+    let begun = dump::dump_with(tools, &target(&database, &connection), options, &limits).await;
+    let begun = match begun {
+        Err(error @ DumpError::AuthenticationFailed { .. }) => {
+            match connection::renewed_for_database(&database, engine, secrets, &connection).await {
+                Some(renewed) => dump::dump_with(tools, &target(&database, &renewed), options, &limits).await,
+                None => Err(error),
+            }
+        }
+        begun => begun,
+    };
+    Ok((database, begun.map_err(AttemptError::Dump)?))
+}
+
 /// Returns how the dumps of a database are compressed.
 fn compression(database: &Database) -> Compression {
     let level = database.options.compression_level;
@@ -105,27 +122,27 @@ async fn in_time(
 }
 
 /// Reads the configuration of the database, and of its engine, as it is now.
-async fn configuration(state: &AppState, backup: &Backup) -> Result<(Database, Connection), AttemptError> {
+async fn configuration(
+    state: &AppState,
+    backup: &Backup,
+) -> Result<(Database, Option<Engine>), AttemptError> {
     let database = state.storage.databases.get(&backup.database_id).await?;
     let database = database.ok_or(AttemptError::ConfigurationGone)?.value;
     let engine = match &database.engine_id {
         Some(id) => state.storage.engines.get(id).await?.map(|engine| engine.value),
         None => None,
     };
-    let connection = connection::for_database(&database, engine.as_ref(), &state.secrets)
-        .await
-        .map_err(AttemptError::Connection)?;
-    Ok((database, connection))
+    Ok((database, engine))
 }
 
-fn target(database: &Database, connection: Connection) -> Target {
+fn target(database: &Database, connection: &Connection) -> Target {
     Target {
         kind: connection.database_type,
         host: connection.endpoint.host.to_string(),
         port: connection.endpoint.port,
-        tls: connection.endpoint.tls,
+        tls: connection.endpoint.tls.clone(),
         username: connection.username.to_string(),
-        password: connection.password,
+        password: connection.password.clone(),
         database: database.database_name.to_string(),
     }
 }

@@ -33,7 +33,8 @@ impl AttemptError {
     /// Tells whether trying again, with nothing changed, is bound to fail the same way.
     pub(crate) fn is_permanent(&self) -> bool {
         match self {
-            Self::ConfigurationGone | Self::Connection(_) => true,
+            Self::ConfigurationGone => true,
+            Self::Connection(error) => !error.is_transient(),
             Self::Dump(error) => error.is_permanent(),
             Self::Archive(_) | Self::Lost(_) => false,
             Self::Storage(error) => !error.is_transient(),

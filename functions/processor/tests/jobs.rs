@@ -40,7 +40,7 @@ impl Setting {
         let (storage, queue) = Storage::memory(&config);
         storage.prepare(at(NOW)).await.unwrap();
         let state = AppState {
-            secrets: Secrets::new(&config),
+            secrets: Secrets::open(&config).unwrap(),
             config: Arc::new(config),
             storage,
             tools: Arc::new(Tools::new(Vec::new())),

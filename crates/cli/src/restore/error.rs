@@ -35,6 +35,9 @@ pub(crate) enum RestoreError {
     /// The engine's configuration does not suffice.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
+    /// The secret store cannot be opened.
+    #[error(transparent)]
+    Secrets(#[from] shared::secrets::OpenError),
     /// The backup is of another kind of server.
     #[error(
         "the backup is of a {backup} database and cannot be loaded into a {target} server; choose another target"

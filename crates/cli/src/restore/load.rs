@@ -76,7 +76,7 @@ pub(super) async fn target(
             let engines = storage.engines.list().await.map_err(StoredError::from)?;
             let engine = choose("engine", engine, &engines, |engine| (engine.id.as_str(), &engine.name))?;
             check_fit(kind, engine.engine_type.into())?;
-            let connection = connection::for_engine(engine, &Secrets::new(config)).await?;
+            let connection = connection::for_engine(engine, &Secrets::open(config)?).await?;
             Ok(Target {
                 kind: connection.database_type,
                 host: connection.endpoint.host.to_string(),

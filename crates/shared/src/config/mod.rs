@@ -4,6 +4,7 @@
 //! right; the programs print it and exit with code 1. A variable that is set but empty counts as not
 //! set.
 
+mod secrets;
 mod source;
 mod storage;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub use secrets::SecretsConfig;
 pub use source::{ConfigError, Source};
 pub use storage::{Identity, StorageConfig};
 
@@ -27,6 +29,10 @@ pub struct Config {
     pub auth_mode: AuthMode,
     /// Where data are kept.
     pub storage: StorageConfig,
+    /// Where passwords are kept.
+    pub secrets: SecretsConfig,
+    /// The directory's identity of this installation.
+    pub identity: Identity,
     /// Names of things in storage.
     pub names: StorageNames,
     /// What this installation calls itself.
@@ -147,7 +153,9 @@ impl Config {
             environment,
             auth_mode: auth_mode(source, environment)?,
             storage: StorageConfig::read(source)?,
-            names: names(source)?,
+            secrets: SecretsConfig::read(source, environment)?,
+            identity: Identity::read(source),
+            names: names(source, environment)?,
             about: About {
                 name: source.text("APP_NAME").unwrap_or_else(|| "Dilux Database Backup".to_owned()),
                 version: source.text("APP_VERSION").unwrap_or_else(|| "1.0.0".to_owned()),
@@ -199,14 +207,16 @@ fn auth_mode(source: &Source, environment: Environment) -> Result<AuthMode, Conf
     Ok(mode)
 }
 
-fn names(source: &Source) -> Result<StorageNames, ConfigError> {
+fn names(source: &Source, environment: Environment) -> Result<StorageNames, ConfigError> {
     let text = |name: &str, default: &str| source.text(name).unwrap_or_else(|| default.to_owned());
     let public_url = source
         .text("STORAGE_PUBLIC_URL")
         .map(|text| {
-            let rule = "use an http or https address such as https://files.example.com";
+            let rule =
+                "use an https address such as https://files.example.com, or in development an http one";
             let url = url::Url::parse(&text).map_err(|_| ConfigError::new("STORAGE_PUBLIC_URL", rule))?;
-            let usable = matches!(url.scheme(), "http" | "https") && url.has_host();
+            let plain = url.scheme() == "http" && environment == Environment::Development;
+            let usable = (plain || url.scheme() == "https") && url.has_host();
             if usable { Ok(url) } else { Err(ConfigError::new("STORAGE_PUBLIC_URL", rule)) }
         })
         .transpose()?;
@@ -326,6 +336,10 @@ mod tests {
             ("BACKUP_QUEUE_NAME", "a-name-so-long-that-its-poison-queue-would-not-have-a-valid-one"),
             ("HISTORY_TABLE_NAME", "a-b"),
             ("STORAGE_PUBLIC_URL", "ftp://files.example.com"),
+            ("KEYVAULT_URL", "http://vault.example"),
+            ("KEY_VAULT_NAME", "a.example/"),
+            ("SECRETS_KEY", "hunter2"),
+            ("SECRETS_KEY_PREVIOUS", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="),
             ("AUTH_MODE", "none"),
             ("TRUSTED_PROXY_COUNT", "-1"),
             ("CLAIM_SECONDS", "0"),
@@ -343,7 +357,11 @@ mod tests {
         the environment variable BACKUP_QUEUE_NAME cannot be used: use 3 to 56 lower-case letters, digits and single hyphens, with a letter or digit at both ends
         the environment variable BACKUP_QUEUE_NAME cannot be used: use 3 to 56 lower-case letters, digits and single hyphens, with a letter or digit at both ends
         the environment variable HISTORY_TABLE_NAME cannot be used: use 3 to 63 letters and digits, beginning with a letter
-        the environment variable STORAGE_PUBLIC_URL cannot be used: use an http or https address such as https://files.example.com
+        the environment variable STORAGE_PUBLIC_URL cannot be used: use an https address such as https://files.example.com, or in development an http one
+        the environment variable KEYVAULT_URL cannot be used: use an https address such as https://name.vault.azure.net/
+        the environment variable KEY_VAULT_NAME cannot be used: use the name of a key vault: 3 to 24 letters, digits and hyphens
+        the environment variable SECRETS_KEY cannot be used: must be 32 random bytes in base64 or hexadecimal; `openssl rand -base64 32` makes one
+        the environment variable SECRETS_KEY_PREVIOUS cannot be used: set SECRETS_KEY as well: secrets are sealed with that one, and this one only opens
         the environment variable AUTH_MODE cannot be used: use mock or azure
         the environment variable TRUSTED_PROXY_COUNT cannot be used: use a whole number from 0
         the environment variable CLAIM_SECONDS cannot be used: use a whole number of seconds from 2 to 3600

@@ -22,7 +22,7 @@ pub struct Endpoint {
     pub tls: Tls,
 }
 
-/// A secret as it is kept: not at all, in the secret store, or (development only) beside the row.
+/// A secret as it is kept: not at all, in the secret store, or in the row itself.
 #[derive(Debug, Clone, Default)]
 pub enum StoredSecret {
     /// None is kept.
@@ -30,7 +30,9 @@ pub enum StoredSecret {
     None,
     /// Kept in the secret store under this name.
     Named(String),
-    /// Kept in plain text.
+    /// Kept in the row, sealed with a key that only the programs have.
+    Sealed(String),
+    /// Kept in the row in plain text: on a developer's machine, or by an earlier system.
     Plain(SecretString),
 }
 

@@ -3,22 +3,20 @@
 use std::fmt;
 use std::sync::Arc;
 
-use azure_core::credentials::{Secret, TokenCredential};
+use azure_core::credentials::TokenCredential;
 use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, Transport};
 use azure_core::time::Duration;
-use azure_identity::{
-    ClientSecretCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
-};
 use chrono::{DateTime, Utc};
-use secrecy::ExposeSecret as _;
-use storage_account::{Service, StorageAccount};
+use storage_account::Service;
 use url::Url;
 
+use super::signer::{LentKey, Signer};
 use super::{
     AuditLog, AzureBlobs, AzureQueue, AzureTable, Backups, BlobStore, Claims, Databases, Engines, Jobs,
     MemoryBlobs, MemoryQueue, MemoryTable, Policies, Queue, Settings, Slots, StorageError, Table, Users,
 };
-use crate::config::{Config, Identity, StorageConfig};
+use crate::config::{Config, StorageConfig};
+use crate::identity;
 
 /// Everything that is stored.
 #[derive(Debug, Clone)]
@@ -45,8 +43,8 @@ pub struct Storage {
     pub jobs: Jobs,
     /// The artifacts.
     pub blobs: Arc<dyn BlobStore>,
-    /// The account, where it is reached by key; it can then sign download addresses.
-    pub account: Option<StorageAccount>,
+    /// What download addresses are signed with.
+    pub signer: Signer,
     tables: Vec<Arc<dyn Table>>,
     pub(super) container: String,
 }
@@ -71,15 +69,12 @@ impl Storage {
         let clients = Clients::new(&config.storage)?;
         let queue = |name: &str| -> Result<Arc<dyn Queue>, OpenError> { Ok(Arc::new(clients.queue(name)?)) };
         let blobs = Arc::new(clients.blobs()?);
-        let account = match &config.storage {
-            StorageConfig::Account(account) => Some(account.clone()),
-            StorageConfig::Identity { .. } => None,
-        };
+        let signer = clients.signer()?;
         let jobs = Jobs {
             queue: queue(&config.names.queue)?,
             poison: queue(&format!("{}-poison", config.names.queue))?,
         };
-        Ok(Self::assemble(config, |name| Arc::new(clients.table(name)), jobs, blobs, account))
+        Ok(Self::assemble(config, |name| Arc::new(clients.table(name)), jobs, blobs, signer))
     }
 
     /// Makes an account in memory, for tests; with the queue, whose messages tests look at.
@@ -91,7 +86,7 @@ impl Storage {
             |_| Arc::new(MemoryTable::default()),
             jobs,
             Arc::new(MemoryBlobs::default()),
-            None,
+            Signer::None,
         );
         (storage, queue)
     }
@@ -102,7 +97,7 @@ impl Storage {
         table: impl Fn(&str) -> Arc<dyn Table>,
         jobs: Jobs,
         blobs: Arc<dyn BlobStore>,
-        account: Option<StorageAccount>,
+        signer: Signer,
     ) -> Self {
         let configurations = table(&config.names.config_table);
         let engines = table("engines");
@@ -121,7 +116,7 @@ impl Storage {
             slots: Slots { table: slots.clone() },
             jobs,
             blobs,
-            account,
+            signer,
             tables: vec![configurations, engines, history, policies, users, settings, audit, leases, slots],
             container: config.names.container.to_string(),
         }
@@ -155,13 +150,14 @@ struct Clients<'a> {
 
 impl<'a> Clients<'a> {
     fn new(config: &'a StorageConfig) -> Result<Self, OpenError> {
+        let transport = storage_account::transport()?;
         let credential = match config {
             StorageConfig::Account(_) => None,
             StorageConfig::Identity { identity, .. } => {
-                Some(credential(identity).map_err(OpenError::Identity)?)
+                Some(identity::credential(identity, transport.clone()).map_err(OpenError::Identity)?)
             }
         };
-        Ok(Self { config, transport: storage_account::transport()?, credential })
+        Ok(Self { config, transport, credential })
     }
 
     fn table(&self, name: &str) -> AzureTable {
@@ -177,6 +173,17 @@ impl<'a> Clients<'a> {
     fn blobs(&self) -> Result<AzureBlobs, StorageError> {
         let (endpoint, options) = self.parts(Service::Blob);
         AzureBlobs::new(endpoint, self.credential.clone(), options)
+    }
+
+    fn signer(&self) -> Result<Signer, StorageError> {
+        let (endpoint, options) = self.parts(Service::Blob);
+        Ok(match (self.config, &self.credential) {
+            (StorageConfig::Account(account), _) => Signer::Key(Box::new(account.clone())),
+            (StorageConfig::Identity { account, .. }, Some(credential)) => {
+                Signer::Lent(Arc::new(LentKey::new(account.clone(), endpoint, credential.clone(), options)?))
+            }
+            (StorageConfig::Identity { .. }, None) => Signer::None,
+        })
     }
 
     fn parts(&self, service: Service) -> (Url, ClientOptions) {
@@ -207,24 +214,11 @@ fn quick() -> RetryOptions {
     })
 }
 
-fn credential(identity: &Identity) -> azure_core::Result<Arc<dyn TokenCredential>> {
-    Ok(match identity {
-        Identity::Managed { client_id } => {
-            let options = ManagedIdentityCredentialOptions {
-                user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
-                ..ManagedIdentityCredentialOptions::default()
-            };
-            ManagedIdentityCredential::new(Some(options))?
-        }
-        Identity::ClientSecret { tenant_id, client_id, secret } => {
-            let secret = Secret::new(secret.expose_secret().to_owned());
-            ClientSecretCredential::new(tenant_id, client_id.clone(), secret, None)?
-        }
-    })
-}
-
 impl fmt::Display for Storage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.account.as_ref().map_or("storage account", StorageAccount::name))
+        f.write_str(match &self.signer {
+            Signer::Key(account) => account.name(),
+            Signer::Lent(_) | Signer::None => "storage account",
+        })
     }
 }

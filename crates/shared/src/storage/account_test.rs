@@ -76,7 +76,13 @@ fn storage_on(policies: FaultyTable, queue: FaultyQueue) -> (Arc<FaultyTable>, S
         if name == "backuppolicies" { policies.clone() } else { Arc::new(MemoryTable::default()) }
     };
     let jobs = Jobs::new(Arc::new(queue), Arc::new(MemoryQueue::default()));
-    let storage = Storage::assemble(&config(), table, jobs, Arc::new(MemoryBlobs::default()), None);
+    let storage = Storage::assemble(
+        &config(),
+        table,
+        jobs,
+        Arc::new(MemoryBlobs::default()),
+        crate::storage::Signer::None,
+    );
     (policies, storage)
 }
 

@@ -44,6 +44,7 @@ mod repository;
 mod rows;
 #[cfg(any(test, feature = "testing"))]
 mod script;
+mod signer;
 mod slots;
 #[cfg(test)]
 mod slots_test;
@@ -74,5 +75,6 @@ pub use memory_table::MemoryTable;
 pub use queue::{LONGEST_MESSAGE, MemoryQueue, Queue};
 pub use repository::Versioned;
 pub use rows::UnreadableRow;
+pub use signer::{LentKey, SignError, Signer};
 pub use slots::{Reservation, SlotState, Slots};
 pub use table::Table;

@@ -5,21 +5,23 @@
 
 use axum::Json;
 use axum::extract::State;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use shared::config::Environment;
 use shared::models::{AuditAction, AuditEvent, AuditResource, Backup, DatabaseId, EngineId};
-use shared::storage::{BackupFilter, BlobAddress};
+use shared::storage::{BackupFilter, BlobAddress, SignError};
 use storage_account::BlobReadSas;
 use url::Url;
 
 use crate::actor::Caller;
-use crate::error::ApiError;
+use crate::error::{ApiError, sentence};
 use crate::query::Query;
 use crate::state::{AppState, Now};
 
 /// How long an address works when nobody says, in hours.
-const DEFAULT_HOURS: usize = 24;
+const DEFAULT_HOURS: usize = 1;
+/// The longest time that an address may work, in hours. Whoever has the address may read the file.
+const MOST_HOURS: usize = 24;
 /// The longest name that the service takes, in characters.
 const LONGEST_NAME: usize = 1024;
 
@@ -39,7 +41,7 @@ pub(crate) async fn download(
     query: Query,
 ) -> Result<Json<Answer>, ApiError> {
     let name = blob_name(&query)?;
-    let hours = query.within("expiry_hours", 1..=168)?.unwrap_or(DEFAULT_HOURS);
+    let hours = query.within("expiry_hours", 1..=MOST_HOURS)?.unwrap_or(DEFAULT_HOURS);
     let record = record(&state, name).await?;
     let blob = match record.as_ref().and_then(Backup::artifact) {
         Some(artifact) => state.storage.locate(artifact),
@@ -57,7 +59,7 @@ pub(crate) async fn download(
         https_only: state.config.environment == Environment::Production,
         file_name: Some(file_name),
     };
-    let download_url = sign(&state, &sas)?;
+    let download_url = sign(&state, &sas, now).await?;
     let event = downloaded(&state, name, file_name, record.as_ref(), hours).await?;
     state.storage.audit.record(&caller.actor, event, now).await;
     Ok(Json(Answer {
@@ -90,16 +92,12 @@ async fn record(state: &AppState, name: &str) -> Result<Option<Backup>, ApiError
     Ok(records.into_iter().find(names_it))
 }
 
-fn sign(state: &AppState, sas: &BlobReadSas<'_>) -> Result<Url, ApiError> {
-    let signed = state.storage.account.as_ref().and_then(|account| sas.sign(account));
-    let url = signed.ok_or_else(|| {
-        ApiError::NotReady(
-            "Download addresses can be signed only with the account key; set STORAGE_CONNECTION_STRING to a \
-             connection string with AccountKey, or fetch the file from the storage account."
-                .to_owned(),
-        )
+async fn sign(state: &AppState, sas: &BlobReadSas<'_>, now: DateTime<Utc>) -> Result<Url, ApiError> {
+    let url = state.storage.signer.sign(sas, now).await.map_err(|error| match error {
+        SignError::NoKey => ApiError::NotReady(sentence(&error.to_string())),
+        SignError::Unusable => ApiError::Internal("the key for download addresses cannot be used"),
+        SignError::Storage(error) => error.into(),
     })?;
-    let url = url.map_err(|_| ApiError::Internal("the account key cannot sign"))?;
     match &state.config.names.public_url {
         None => Ok(url),
         Some(public) => moved(url, public).ok_or(ApiError::Internal("STORAGE_PUBLIC_URL cannot be used")),

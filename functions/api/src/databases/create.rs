@@ -1,5 +1,7 @@
 //! `POST /databases`: configures a database.
 
+use std::error::Error;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -33,6 +35,10 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<Answer>), ApiError> {
     let wished = wished_id(&body)?;
     let is_new_id = wished.is_none();
+    if let Some(id) = &wished {
+        // Before the password is kept: it would replace that of the database that has the id.
+        refuse_taken(&state, id).await?;
+    }
     let id = wished.unwrap_or_else(DatabaseId::random);
     let fields = DatabaseFields::read(&body)?;
     let engine = match &fields.engine_id {
@@ -53,10 +59,7 @@ pub(crate) async fn create(
         // With an id of ours it is our own row, whose answer was lost on its way.
         Err(error) if error.kind() == StorageErrorKind::AlreadyExists && is_new_id => {}
         Err(error) if error.kind() == StorageErrorKind::AlreadyExists => {
-            return Err(ApiError::Conflict(format!(
-                "A database with the id {} exists already.",
-                database.id
-            )));
+            return Err(taken(&database.id));
         }
         other => other?,
     }
@@ -65,13 +68,36 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(Answer { message, database: DatabaseView::from(&database) })))
 }
 
-/// Keeps the new password of a draft, if it has one, and notes where it is.
+async fn refuse_taken(state: &AppState, id: &DatabaseId) -> Result<(), ApiError> {
+    if state.storage.databases.get(id).await?.is_some() { Err(taken(id)) } else { Ok(()) }
+}
+
+fn taken(id: &DatabaseId) -> ApiError {
+    ApiError::Conflict(format!("A database with the id {id} exists already."))
+}
+
+/// Keeps the new password of a draft, if it has one, and notes where it is. A password that is kept in
+/// another place than the present one moves there.
 pub(super) async fn keep_password(state: &AppState, draft: Draft) -> Result<Database, ApiError> {
     let Draft { mut database, new_password } = draft;
-    if let (Credentials::Own(login), Some(password)) = (&mut database.credentials, new_password) {
-        login.password = state.secrets.keep(SecretOwner::Database(&database.id), password).await?;
+    if let Credentials::Own(login) = &mut database.credentials {
+        let owner = SecretOwner::Database(&database.id);
+        login.password = match new_password {
+            Some(password) => state.secrets.keep(owner, password).await?,
+            None => state.secrets.settle(owner, std::mem::take(&mut login.password)).await?,
+        };
     }
     Ok(database)
+}
+
+/// Deletes the password that a database's own login had, which it does not use any more. Where that
+/// fails, the vault keeps a secret that nothing names.
+pub(super) async fn forget_password(state: &AppState, database: &Database) {
+    let Some(login) = database.own_login() else { return };
+    if let Err(error) = state.secrets.forget(SecretOwner::Database(&database.id), &login.password).await {
+        let error: &dyn Error = &error;
+        tracing::warn!(error, database_id = %database.id, "a password that is not used any more stays in the vault");
+    }
 }
 
 fn created(database: &Database) -> AuditEvent {

@@ -11,6 +11,7 @@ use shared::models::{
 };
 use shared::storage::{BackupFilter, BlobAddress, StorageError};
 
+use super::create::forget_password;
 use crate::actor::Caller;
 use crate::error::ApiError;
 use crate::path::Id;
@@ -54,6 +55,7 @@ pub(crate) async fn delete(
         // Only a database of the same id would ever look at them again.
         tracing::warn!(error = &error as &dyn Error, database_id = %id, "the slots of a deleted database stay");
     }
+    forget_password(&state, &database).await;
     let event = deleted(&database, backups_deleted.as_ref());
     state.storage.audit.record(&caller.actor, event, now).await;
     let message = format!("The database {} is deleted.", database.name);

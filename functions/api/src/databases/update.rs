@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use shared::models::{AuditAction, AuditEvent, AuditResource, Database, DatabaseId, Engine, EngineId};
 use shared::storage::StorageErrorKind;
 
-use super::create::keep_password;
+use super::create::{forget_password, keep_password};
 use crate::actor::Caller;
 use crate::error::ApiError;
 use crate::json::{Given, Members};
@@ -49,6 +49,9 @@ pub(crate) async fn update(
             Err(error) if error.kind() == StorageErrorKind::Changed => {}
             Err(error) => return Err(error.into()),
             Ok(()) => {
+                if database.uses_engine_credentials() {
+                    forget_password(&state, &current.value).await;
+                }
                 let new_password = has_new_password && !database.uses_engine_credentials();
                 let event = updated(&current.value, &database, new_password);
                 state.storage.audit.record(&caller.actor, event, now).await;

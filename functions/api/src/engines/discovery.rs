@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use dump::{DumpError, Limits, Target};
-use shared::connection::{ConnectionError, for_engine};
+use shared::connection::{Connection, ConnectionError, for_engine, renewed_for_engine};
 use shared::models::{Database, DatabaseType, Engine};
 use shared::storage::{StorageError, StorageErrorKind};
 
@@ -65,24 +65,46 @@ pub(super) async fn discover(
     now: DateTime<Utc>,
 ) -> Result<Vec<DiscoveredView>, DiscoveryError> {
     let connection = for_engine(engine, &state.secrets).await.map_err(DiscoveryError::Connection)?;
-    let target = Target {
-        kind: connection.database_type,
-        host: connection.endpoint.host.to_string(),
-        port: connection.endpoint.port,
-        tls: connection.endpoint.tls,
-        username: connection.username.to_string(),
-        password: connection.password,
-        database: String::new(),
-    };
-    let limits = Limits { deadline: limit, ..Limits::default() };
-    let names = tokio::time::timeout(limit, dump::discover(&state.tools, &target, &limits))
+    let kind = connection.database_type;
+    let names = tokio::time::timeout(limit, names(state, engine, connection, limit))
         .await
         .map_err(|_| DiscoveryError::Timeout(limit))?
         .map_err(DiscoveryError::Server)?;
     let mut configured = state.storage.databases.list().await.map_err(DiscoveryError::Storage)?;
     configured.retain(|database| database.engine_id.as_ref() == Some(&engine.id));
     note_success(state, engine, now).await.map_err(DiscoveryError::Storage)?;
-    Ok(joined(target.kind, names, &configured))
+    Ok(joined(kind, names, &configured))
+}
+
+/// Asks the server. A password that it refuses may be one that was remembered and has changed since.
+async fn names(
+    state: &AppState,
+    engine: &Engine,
+    connection: Connection,
+    limit: Duration,
+) -> Result<Vec<String>, DumpError> {
+    let limits = Limits { deadline: limit, ..Limits::default() };
+    match dump::discover(&state.tools, &target(&connection), &limits).await {
+        Err(error @ DumpError::AuthenticationFailed { .. }) => {
+            match renewed_for_engine(engine, &state.secrets, &connection).await {
+                Some(renewed) => dump::discover(&state.tools, &target(&renewed), &limits).await,
+                None => Err(error),
+            }
+        }
+        listed => listed,
+    }
+}
+
+fn target(connection: &Connection) -> Target {
+    Target {
+        kind: connection.database_type,
+        host: connection.endpoint.host.to_string(),
+        port: connection.endpoint.port,
+        tls: connection.endpoint.tls.clone(),
+        username: connection.username.to_string(),
+        password: connection.password.clone(),
+        database: String::new(),
+    }
 }
 
 /// Joins what the server has with what is configured for it, by name.
@@ -109,6 +131,10 @@ async fn note_success(state: &AppState, engine: &mut Engine, now: DateTime<Utc>)
     for _ in 0..2 {
         let Some(mut stored) = state.storage.engines.get(&engine.id).await? else { return Ok(()) };
         stored.value.last_discovery = Some(now);
+        if let Err(error) = state.secrets.settle_engine(&mut stored.value).await {
+            tracing::warn!(error = &error as &dyn Error, engine_id = %engine.id, "its secrets stay where they are");
+            return Ok(());
+        }
         match state.storage.engines.update(&stored.value, &stored.etag).await {
             Err(error) if error.kind() == StorageErrorKind::Changed => {}
             other => return other,

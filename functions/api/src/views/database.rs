@@ -128,6 +128,6 @@ impl From<&Database> for DatabaseView {
 pub(super) fn secret_name(secret: StoredSecret) -> Option<String> {
     match secret {
         StoredSecret::Named(name) => Some(name),
-        StoredSecret::None | StoredSecret::Plain(_) => None,
+        StoredSecret::None | StoredSecret::Sealed(_) | StoredSecret::Plain(_) => None,
     }
 }

@@ -286,14 +286,14 @@ fn unsigned(answer: &Value) -> String {
 async fn an_address_reads_one_file_for_some_hours() {
     let (world, _) = history().await;
     let answer = world.get(&format!("/backups/download?blob_name={NAME}")).await;
-    assert_eq!((&answer["blob_name"], &answer["expires_in_hours"]), (&json!(NAME), &json!(24)));
-    insta::assert_snapshot!(unsigned(&answer), @"http://127.0.0.1:10000/devstoreaccount1/backups/mysql/d-1/20260201_000000.sql.gz?sv=2021-12-02&sr=b&sp=r&se=2026-03-02T12%3A00%3A00Z&spr=https%2Chttp&rscd=attachment%3B+filename%3D%2220260201_000000.sql.gz%22");
-    let answer = world.get(&format!("/backups/download?blob_name={NAME}&expiry_hours=1")).await;
-    assert!(unsigned(&answer).contains("se=2026-03-01T13%3A00%3A00Z"));
+    assert_eq!((&answer["blob_name"], &answer["expires_in_hours"]), (&json!(NAME), &json!(1)));
+    insta::assert_snapshot!(unsigned(&answer), @"http://127.0.0.1:10000/devstoreaccount1/backups/mysql/d-1/20260201_000000.sql.gz?sv=2021-12-02&sr=b&sp=r&se=2026-03-01T13%3A00%3A00Z&spr=https%2Chttp&rscd=attachment%3B+filename%3D%2220260201_000000.sql.gz%22");
+    let answer = world.get(&format!("/backups/download?blob_name={NAME}&expiry_hours=24")).await;
+    assert!(unsigned(&answer).contains("se=2026-03-02T12%3A00%3A00Z"));
     let audit = world.audit().await;
     let last: Vec<&str> = audit.lines().rev().take(2).collect();
     insta::assert_snapshot!(last.join("\n"), @r#"
-      {"blob_name":"mysql/d-1/20260201_000000.sql.gz","database_alias":"Orders d-1","database_id":"d-1","database_type":"mysql","engine_id":"<id 1>","expiry_hours":1,"file_name":"20260201_000000.sql.gz"}
+      {"blob_name":"mysql/d-1/20260201_000000.sql.gz","database_alias":"Orders d-1","database_id":"d-1","database_type":"mysql","engine_id":"<id 1>","expiry_hours":24,"file_name":"20260201_000000.sql.gz"}
     backup_downloaded backup mysql/d-1/20260201_000000.sql.gz "Orders d-1" by admin@dilux.tech from 203.0.113.7: success -
     "#);
     assert!(!audit.contains("sig="), "{audit}");
@@ -355,7 +355,7 @@ async fn no_address_is_made_for_what_is_not_there() {
         "blob_name=a%00b",
         &format!("blob_name={}", "x".repeat(1025)),
         &format!("blob_name={NAME}&expiry_hours=0"),
-        &format!("blob_name={NAME}&expiry_hours=169"),
+        &format!("blob_name={NAME}&expiry_hours=25"),
         &format!("blob_name={NAME}&expiry_hours=-5"),
         &format!("blob_name={NAME}&expiry_hours=99999999999999999999"),
     ] {
@@ -377,14 +377,14 @@ async fn no_address_is_made_for_what_is_not_there() {
     blob_name=a%0Ab -> 400 blob_name: is not the name of a backup file
     blob_name=a%00b -> 400 blob_name: is not the name of a backup file
     blob_name=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx -> 400 blob_name: is not the name of a backup file
-    blob_name=mysql/d-1/20260201_000000.sql.gz&expiry_hours=0 -> 400 expiry_hours: must be a whole number from 1 to 168
-    blob_name=mysql/d-1/20260201_000000.sql.gz&expiry_hours=169 -> 400 expiry_hours: must be a whole number from 1 to 168
-    blob_name=mysql/d-1/20260201_000000.sql.gz&expiry_hours=-5 -> 400 expiry_hours: must be a whole number from 1 to 168
-    blob_name=mysql/d-1/20260201_000000.sql.gz&expiry_hours=99999999999999 -> 400 expiry_hours: must be a whole number from 1 to 168
+    blob_name=mysql/d-1/20260201_000000.sql.gz&expiry_hours=0 -> 400 expiry_hours: must be a whole number from 1 to 24
+    blob_name=mysql/d-1/20260201_000000.sql.gz&expiry_hours=25 -> 400 expiry_hours: must be a whole number from 1 to 24
+    blob_name=mysql/d-1/20260201_000000.sql.gz&expiry_hours=-5 -> 400 expiry_hours: must be a whole number from 1 to 24
+    blob_name=mysql/d-1/20260201_000000.sql.gz&expiry_hours=99999999999999 -> 400 expiry_hours: must be a whole number from 1 to 24
     ");
     assert!(!world.audit().await.contains("backup_downloaded"));
-    world.state.storage.account = None;
+    world.state.storage.signer = shared::storage::Signer::None;
     let (status, answer) = world.send("GET", &format!("/backups/download?blob_name={NAME}"), None).await;
     assert_eq!(status, 503);
-    insta::assert_snapshot!(answer["error"].as_str().unwrap(), @"Download addresses can be signed only with the account key; set STORAGE_CONNECTION_STRING to a connection string with AccountKey, or fetch the file from the storage account.");
+    insta::assert_snapshot!(answer["error"].as_str().unwrap(), @"Download addresses can be signed only with an account key or an identity; set STORAGE_CONNECTION_STRING to a connection string with AccountKey, or fetch the file from the storage account.");
 }

@@ -21,8 +21,8 @@ use shared::secrets::Secrets;
 use shared::storage::table::{Continuation, ETag, Entity, Expect, Key, Page, Properties, Query, Table};
 use shared::storage::table::{Value as Cell, query_all};
 use shared::storage::{
-    BlobAddress, BlobStore, CommitOptions, MemoryBlobs, MemoryQueue, MemoryTable, Storage, StorageError,
-    StorageErrorKind,
+    BlobAddress, BlobStore, CommitOptions, MemoryBlobs, MemoryQueue, MemoryTable, Signer, Storage,
+    StorageError, StorageErrorKind,
 };
 use tower::ServiceExt as _;
 
@@ -158,11 +158,16 @@ impl World {
             Arc::new(tables.lock().unwrap().entry(name.to_owned()).or_default().clone())
         };
         let account = storage_account::StorageAccount::from_connection_string("UseDevelopmentStorage=true");
-        let storage =
-            Storage::assemble(&config, table, memory.jobs, Arc::new(blobs.clone()), Some(account.unwrap()));
+        let storage = Storage::assemble(
+            &config,
+            table,
+            memory.jobs,
+            Arc::new(blobs.clone()),
+            Signer::Key(Box::new(account.unwrap())),
+        );
         let state = AppState {
             storage,
-            secrets: Secrets::new(&config),
+            secrets: Secrets::open(&config).unwrap(),
             tools: Arc::new(Tools::standard()),
             clock: Clock::fixed(at(NOW)),
             config: Arc::new(config),

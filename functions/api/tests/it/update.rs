@@ -195,7 +195,7 @@ async fn without_a_secret_store_a_production_password_is_a_503_and_nothing_is_st
     world.state.secrets = production.state.secrets;
     let (status, answer) = put(&world, json!({"name": "New", "password": "another-pw"})).await;
     assert_eq!(status, 503);
-    insta::assert_snapshot!(answer["error"].as_str().unwrap(), @"No secret store is set up, so passwords cannot be kept; set KEY_VAULT_NAME, or ENVIRONMENT=development on a developer's machine.");
+    insta::assert_snapshot!(answer["error"].as_str().unwrap(), @"No secret store is set up, so passwords cannot be kept; set KEY_VAULT_NAME or SECRETS_KEY, or ENVIRONMENT=development on a developer's machine.");
     assert_eq!(put(&world, json!({"name": "New"})).await.0, 200);
     let body = crate::support::database("d-2");
     assert_eq!(world.post("/databases", &body).await.0, 503);

@@ -22,7 +22,7 @@ impl Row for Database {
     fn entity(&self) -> Entity {
         let none = Login::default();
         let login = self.own_login().unwrap_or(&none);
-        let (name, plain) = secret_columns(&login.password);
+        let [name, sealed, plain] = secret_columns(&login.password);
         Entity::new(
             Key::new(PARTITION, self.id.as_str()),
             properties([
@@ -38,6 +38,7 @@ impl Row for Database {
                 ("auth_method", text(login.auth_method.as_ref())),
                 ("username", text(login.username.as_ref())),
                 ("password_secret_name", name),
+                ("password_sealed", sealed),
                 ("password", plain),
                 ("policy_id", text(self.policy.own.as_ref())),
                 ("use_engine_policy", self.policy.from_engine.into()),
@@ -109,22 +110,25 @@ pub(super) fn text(value: Option<&impl ToString>) -> Value {
     Value::String(value.map(ToString::to_string).unwrap_or_default())
 }
 
-/// Renders a secret as its two columns: its name in the store, and in development its text. Both
+/// Renders a secret as its three columns: its name in the store, its sealed text, its plain text. All
 /// are always written, so that a secret that has moved leaves nothing behind.
-pub(super) fn secret_columns(secret: &StoredSecret) -> (Value, Value) {
-    match secret {
-        StoredSecret::None => ("".into(), "".into()),
-        StoredSecret::Named(name) => (name.as_str().into(), "".into()),
-        StoredSecret::Plain(secret) => ("".into(), secret.expose_secret().into()),
-    }
+pub(super) fn secret_columns(secret: &StoredSecret) -> [Value; 3] {
+    let (name, sealed, plain) = match secret {
+        StoredSecret::None => ("", "", ""),
+        StoredSecret::Named(name) => (name.as_str(), "", ""),
+        StoredSecret::Sealed(text) => ("", text.as_str(), ""),
+        StoredSecret::Plain(secret) => ("", "", secret.expose_secret()),
+    };
+    [name.into(), sealed.into(), plain.into()]
 }
 
-/// Reads a secret from its two columns.
-pub(super) fn secret(row: &Reader<'_>, name: &'static str, plain: &'static str) -> StoredSecret {
-    match (row.owned(name), row.owned(plain)) {
-        (Some(name), _) => StoredSecret::Named(name),
-        (None, Some(plain)) => StoredSecret::Plain(plain.into()),
-        (None, None) => StoredSecret::None,
+/// Reads a secret from its three columns.
+pub(super) fn secret(row: &Reader<'_>, columns: [&'static str; 3]) -> StoredSecret {
+    match columns.map(|column| row.owned(column)) {
+        [Some(name), _, _] => StoredSecret::Named(name),
+        [None, Some(text), _] => StoredSecret::Sealed(text),
+        [None, None, Some(plain)] => StoredSecret::Plain(plain.into()),
+        [None, None, None] => StoredSecret::None,
     }
 }
 
@@ -132,7 +136,7 @@ pub(super) fn login(row: &Reader<'_>) -> Result<Login, UnreadableRow> {
     Ok(Login {
         auth_method: row.parse_optional("auth_method")?,
         username: row.parse_optional("username")?,
-        password: secret(row, "password_secret_name", "password"),
+        password: secret(row, ["password_secret_name", "password_sealed", "password"]),
     })
 }
 

@@ -12,8 +12,8 @@ pub(crate) const PARTITION: &str = "engine";
 
 impl Row for Engine {
     fn entity(&self) -> Entity {
-        let (password_name, password) = secret_columns(&self.login.password);
-        let (string_name, string) = secret_columns(&self.connection_string);
+        let [password_name, password_sealed, password] = secret_columns(&self.login.password);
+        let [string_name, string_sealed, string] = secret_columns(&self.connection_string);
         Entity::new(
             Key::new(PARTITION, self.id.as_str()),
             properties([
@@ -26,8 +26,10 @@ impl Row for Engine {
                 ("auth_method", text(self.login.auth_method.as_ref())),
                 ("username", text(self.login.username.as_ref())),
                 ("password_secret_name", password_name),
+                ("password_sealed", password_sealed),
                 ("password", password),
                 ("connection_string_secret_name", string_name),
+                ("connection_string_sealed", string_sealed),
                 ("connection_string", string),
                 ("policy_id", text(self.policy_id.as_ref())),
                 ("discovery_enabled", self.has_usable_credentials().into()),
@@ -52,7 +54,10 @@ impl Row for Engine {
             engine_type: row.parse("engine_type")?,
             endpoint: endpoint(&row)?,
             login: login(&row)?,
-            connection_string: secret(&row, "connection_string_secret_name", "connection_string"),
+            connection_string: secret(
+                &row,
+                ["connection_string_secret_name", "connection_string_sealed", "connection_string"],
+            ),
             policy_id: row.parse_optional("policy_id")?,
             last_discovery: row.instant("last_discovery"),
             created_at,

@@ -87,6 +87,7 @@ fn a_database() {
     include_schemas = "[]"
     name = "Orders"
     password = "p'w"
+    password_sealed = ""
     password_secret_name = ""
     policy_id = "production-standard"
     port = 3306
@@ -150,6 +151,7 @@ fn a_database_with_everything() {
     include_schemas = "[]"
     name = "Orders"
     password = ""
+    password_sealed = ""
     password_secret_name = ""
     policy_id = ""
     port = 3306
@@ -186,6 +188,7 @@ fn an_engine() {
     RowKey = "e1"
     auth_method = ""
     connection_string = ""
+    connection_string_sealed = ""
     connection_string_secret_name = ""
     created_at = "2025-12-05T10:00:00.123456"
     created_by = "a@example.com"
@@ -195,6 +198,7 @@ fn an_engine() {
     last_discovery = "2025-12-05T10:01:00.123456"
     name = "Main"
     password = ""
+    password_sealed = ""
     password_secret_name = "engine-e1"
     policy_id = ""
     port = 5432

@@ -126,6 +126,7 @@ fn secret() -> impl Strategy<Value = StoredSecret> {
     prop_oneof![
         Just(StoredSecret::None),
         text().prop_map(StoredSecret::Named),
+        text().prop_map(StoredSecret::Sealed),
         text().prop_map(|secret| StoredSecret::Plain(secret.into())),
     ]
 }
