@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use chrono::NaiveTime;
 
+use super::Tier;
+
 /// A time of day, to the minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TimeOfDay {
@@ -70,6 +72,21 @@ pub struct TierConfig {
 }
 
 impl TierConfig {
+    /// Returns the configuration as a tier keeps it: members that mean nothing to it have their defaults.
+    #[must_use]
+    pub fn of(self, tier: Tier) -> Self {
+        let common = Self { enabled: self.enabled, keep_count: self.keep_count, ..Self::default() };
+        match tier {
+            Tier::Hourly => Self { interval_hours: self.interval_hours, ..common },
+            Tier::Daily => Self { time: self.time, ..common },
+            Tier::Weekly => Self { time: self.time, day_of_week: self.day_of_week, ..common },
+            Tier::Monthly => Self { time: self.time, day_of_month: self.day_of_month, ..common },
+            Tier::Yearly => {
+                Self { time: self.time, day_of_month: self.day_of_month, month: self.month, ..common }
+            }
+        }
+    }
+
     /// Returns the tier if all its members are in their ranges, and fails with the first that is not.
     pub fn checked(self) -> Result<Self, OutOfRange> {
         let ranges = [

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::filter::{Filter, PARTITION};
 use super::repository::{self, Versioned};
 use super::rows::{Row as _, database, engine, policy, settings, user};
-use super::table::{ETag, Key, Query, Table};
+use super::table::{ETag, Entity, Expect, Key, Query, Table, Value, query_all};
 use super::{StorageError, StorageErrorKind};
 use crate::models::{
     AppSettings, BackupPolicy, Database, DatabaseId, Engine, EngineId, PolicyId, User, UserId,
@@ -23,8 +23,8 @@ pub struct Databases {
 
 impl Databases {
     /// Stores a new database; `AlreadyExists` when the id is taken.
-    pub async fn insert(&self, database: &Database) -> Result<(), StorageError> {
-        self.table.insert(&database.entity()).await.map(drop)
+    pub async fn insert(&self, database: &Database) -> Result<ETag, StorageError> {
+        self.table.insert(&database.entity()).await
     }
 
     /// Reads one.
@@ -39,13 +39,30 @@ impl Databases {
     }
 
     /// Changes one, if it is still as it was read.
-    pub async fn update(&self, database: &Database, etag: &ETag) -> Result<(), StorageError> {
-        repository::update(&*self.table, database, etag).await.map(drop)
+    pub async fn update(&self, database: &Database, etag: &ETag) -> Result<ETag, StorageError> {
+        repository::update(&*self.table, database, etag).await
     }
 
     /// Deletes one; `false` when there was none.
     pub async fn delete(&self, id: &DatabaseId) -> Result<bool, StorageError> {
         repository::delete(&*self.table, &Key::new(database::PARTITION, id.as_str())).await
+    }
+
+    /// Counts those that have chosen a policy themselves, rows that cannot be read included.
+    pub async fn count_with_policy(&self, id: &PolicyId) -> Result<usize, StorageError> {
+        self.count("policy_id", id.as_str()).await
+    }
+
+    /// Counts those of an engine, rows that cannot be read included.
+    pub async fn count_on_engine(&self, id: &EngineId) -> Result<usize, StorageError> {
+        self.count("engine_id", id.as_str()).await
+    }
+
+    async fn count(&self, property: &'static str, value: &str) -> Result<usize, StorageError> {
+        let of_databases = Filter::eq(PARTITION, database::PARTITION);
+        let filter = Filter::And(vec![of_databases, Filter::eq(property, value)]);
+        let query = Query { select: vec![property], ..Query::matching(filter) };
+        Ok(query_all(&*self.table, &query).await?.len())
     }
 }
 
@@ -59,8 +76,8 @@ pub struct Engines {
 
 impl Engines {
     /// Stores a new engine.
-    pub async fn insert(&self, engine: &Engine) -> Result<(), StorageError> {
-        self.table.insert(&engine.entity()).await.map(drop)
+    pub async fn insert(&self, engine: &Engine) -> Result<ETag, StorageError> {
+        self.table.insert(&engine.entity()).await
     }
 
     /// Reads one, wherever it is.
@@ -83,10 +100,10 @@ impl Engines {
     }
 
     /// Changes one. An engine that is still in the older place is written to the new one.
-    pub async fn update(&self, engine: &Engine, etag: &ETag) -> Result<(), StorageError> {
+    pub async fn update(&self, engine: &Engine, etag: &ETag) -> Result<ETag, StorageError> {
         match repository::update(&*self.table, engine, etag).await {
             Err(error) if error.kind() == StorageErrorKind::NotFound => self.insert(engine).await,
-            other => other.map(drop),
+            other => other,
         }
     }
 
@@ -95,6 +112,19 @@ impl Engines {
         let key = Key::new(engine::PARTITION, id.as_str());
         let older = repository::delete(&*self.older, &key).await?;
         Ok(repository::delete(&*self.table, &key).await? || older)
+    }
+
+    /// Counts those whose default is a policy, rows that cannot be read included.
+    pub async fn count_with_policy(&self, id: &PolicyId) -> Result<usize, StorageError> {
+        let all = Query::matching(Filter::eq(PARTITION, engine::PARTITION));
+        let query = Query { select: vec!["policy_id"], ..all };
+        // An engine that was changed has left a row in the older place, which does not count any more.
+        let older = query_all(&*self.older, &query).await?;
+        let newer = query_all(&*self.table, &query).await?;
+        let joined: BTreeMap<String, Entity> =
+            older.into_iter().chain(newer).map(|row| (row.key.row.clone(), row)).collect();
+        let wanted = Value::from(id.as_str());
+        Ok(joined.values().filter(|row| row.properties.get("policy_id") == Some(&wanted)).count())
     }
 }
 
@@ -117,8 +147,24 @@ impl Policies {
     }
 
     /// Stores a new policy; `AlreadyExists` when the id is taken.
-    pub async fn insert(&self, policy: &BackupPolicy) -> Result<(), StorageError> {
-        self.table.insert(&policy.entity()).await.map(drop)
+    pub async fn insert(&self, policy: &BackupPolicy) -> Result<ETag, StorageError> {
+        self.table.insert(&policy.entity()).await
+    }
+
+    /// Changes one, if it is still as it was read.
+    pub async fn update(&self, policy: &BackupPolicy, etag: &ETag) -> Result<ETag, StorageError> {
+        repository::update(&*self.table, policy, etag).await
+    }
+
+    /// Deletes one; `false` when there was none.
+    pub async fn delete(&self, id: &PolicyId) -> Result<bool, StorageError> {
+        repository::delete(&*self.table, &Key::new(policy::PARTITION, id.as_str())).await
+    }
+
+    /// Deletes one if it is still as it was read; `false` when there was none.
+    pub async fn delete_version(&self, id: &PolicyId, etag: &ETag) -> Result<bool, StorageError> {
+        let key = Key::new(policy::PARTITION, id.as_str());
+        repository::delete_if(&*self.table, &key, &Expect::Version(etag.clone())).await
     }
 
     /// Reads one.
@@ -161,10 +207,23 @@ pub struct Settings {
 impl Settings {
     /// Reads the settings, or the defaults where nothing is stored.
     pub async fn get(&self, now: DateTime<Utc>) -> Result<AppSettings, StorageError> {
-        let stored = repository::get(&*self.table, &settings::key()).await?;
-        Ok(stored.map_or_else(
-            || AppSettings::defaults(self.default_retention_days, now),
-            |stored: Versioned<AppSettings>| stored.value,
-        ))
+        Ok(self.read(now).await?.0)
+    }
+
+    /// Reads the settings together with the version of their row; `None` where nothing is stored.
+    pub async fn read(&self, now: DateTime<Utc>) -> Result<(AppSettings, Option<ETag>), StorageError> {
+        let stored: Option<Versioned<AppSettings>> = repository::get(&*self.table, &settings::key()).await?;
+        Ok(match stored {
+            Some(stored) => (stored.value, Some(stored.etag)),
+            None => (AppSettings::defaults(self.default_retention_days, now), None),
+        })
+    }
+
+    /// Stores the settings if they are still as they were read; else `Changed` or `AlreadyExists`.
+    pub async fn store(&self, settings: &AppSettings, read: Option<&ETag>) -> Result<(), StorageError> {
+        match read {
+            Some(etag) => repository::update(&*self.table, settings, etag).await.map(drop),
+            None => self.table.insert(&settings.entity()).await.map(drop),
+        }
     }
 }

@@ -55,7 +55,12 @@ pub(super) async fn update<T: Row>(table: &dyn Table, value: &T, etag: &ETag) ->
 
 /// Deletes a row; `false` when there was none.
 pub(super) async fn delete(table: &dyn Table, key: &Key) -> Result<bool, StorageError> {
-    match table.delete(key, &Expect::Any).await {
+    delete_if(table, key, &Expect::Any).await
+}
+
+/// Deletes a row of the expected version; `false` when there was none.
+pub(super) async fn delete_if(table: &dyn Table, key: &Key, expect: &Expect) -> Result<bool, StorageError> {
+    match table.delete(key, expect).await {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == StorageErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
