@@ -9,6 +9,7 @@ pub mod connection;
 pub mod effective_policy;
 mod identity;
 pub mod models;
+pub mod networks;
 pub mod retention;
 pub mod schedule;
 pub mod secrets;

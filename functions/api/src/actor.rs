@@ -11,6 +11,7 @@ use shared::models::{Actor, User, UserId, UserRole};
 
 use crate::client_address::client_address;
 use crate::error::ApiError;
+use crate::observe;
 use crate::roles::{self, Access};
 use crate::state::AppState;
 
@@ -44,6 +45,7 @@ pub(crate) async fn authorize(
         None => return Err(ApiError::Internal("a route is not in the table of roles")),
     };
     let caller = identify(&state, request.headers())?;
+    observe::note_user(&caller.actor.user_id);
     admit(caller.role, needed)?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)

@@ -10,9 +10,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::connection::ConnectionError;
-use shared::models::{AuditId, UserRole};
+use shared::models::UserRole;
 use shared::secrets::SecretError;
 use shared::storage::{StorageError, StorageErrorKind};
+
+use crate::request_id::RequestId;
 
 /// Why a request fails.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,9 @@ pub(crate) enum ApiError {
     /// It would be there twice, or somebody else changed it at the same time.
     #[error("{0}")]
     Conflict(String),
+    /// It is not the version that the request is meant for.
+    #[error("It is not the version that If-Match names any more; load it again and repeat.")]
+    OtherVersion,
     /// The body is longer than is read.
     #[error("The request body is too large; 2 MiB are read at most.")]
     TooLarge,
@@ -56,17 +61,56 @@ pub(crate) enum ApiError {
 }
 
 #[derive(Serialize)]
-struct Body {
-    error: String,
-    /// Finds the line of the log that has the reason; only with a 500.
+struct Body<'a> {
+    error: &'a str,
+    /// Finds the lines of the log that belong to the request.
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<String>,
+    request_id: Option<&'a RequestId>,
+}
+
+/// What an answer has failed of; kept beside it, so that the request's id can be added to its body.
+#[derive(Debug, Clone)]
+enum Failure {
+    /// The text for the caller.
+    Told(String),
+    /// Only the log tells.
+    Unforeseen,
+}
+
+impl Failure {
+    fn response(self, status: StatusCode, request_id: Option<&RequestId>) -> Response {
+        let error = match (&self, request_id) {
+            (Self::Told(text), _) => text.clone(),
+            (Self::Unforeseen, Some(id)) => {
+                format!("Something went wrong that was not foreseen; the log has the reason under {id}.")
+            }
+            (Self::Unforeseen, None) => {
+                "Something went wrong that was not foreseen; the log has the reason.".to_owned()
+            }
+        };
+        let mut response = (status, Json(Body { error: &error, request_id })).into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Adds the request's id to the body of an answer that an [`ApiError`] has made; others stay.
+pub(crate) fn with_request_id(response: Response, id: &RequestId) -> Response {
+    match response.extensions().get::<Failure>().cloned() {
+        Some(failure) => failure.response(response.status(), Some(id)),
+        None => response,
+    }
 }
 
 impl ApiError {
     /// Makes the error of a field that breaks its rule.
     pub(crate) fn field(name: &str, problem: impl std::fmt::Display) -> Self {
         Self::Invalid(format!("{name}: {problem}"))
+    }
+
+    /// Says in which member of the body the field is that breaks its rule.
+    pub(crate) fn inside(self, member: &str) -> Self {
+        if let Self::Invalid(text) = &self { Self::Invalid(format!("{member}.{text}")) } else { self }
     }
 
     /// Returns the status, and the text for the caller; no text means that only the log tells.
@@ -79,6 +123,7 @@ impl ApiError {
             Self::NotFound(_) | Self::NoSuchPath => (StatusCode::NOT_FOUND, own()),
             Self::NoSuchMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, own()),
             Self::Conflict(_) => (StatusCode::CONFLICT, own()),
+            Self::OtherVersion => (StatusCode::PRECONDITION_FAILED, own()),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, own()),
             Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, own()),
             Self::Storage(error) => storage_answer(error.kind()),
@@ -136,12 +181,11 @@ impl IntoResponse for ApiError {
                 if status.is_server_error() {
                     tracing::warn!(error = &self as &dyn Error, status = status.as_u16(), "a request failed");
                 }
-                (status, Json(Body { error, request_id: None })).into_response()
+                Failure::Told(error).response(status, None)
             }
             (status, None) => {
-                let request_id = correlation_id();
-                tracing::error!(error = &self as &dyn Error, request_id, "a request failed unexpectedly");
-                (status, unexpected(request_id)).into_response()
+                tracing::error!(error = &self as &dyn Error, "a request failed unexpectedly");
+                Failure::Unforeseen.response(status, None)
             }
         }
     }
@@ -171,20 +215,8 @@ pub(crate) async fn method_not_allowed(method: axum::http::Method) -> ApiError {
 
 /// Answers in place of a handler that panicked; the panic itself has been logged by the hook.
 pub(crate) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
-    let request_id = correlation_id();
-    tracing::error!(request_id, "a request ended in a panic");
-    (StatusCode::INTERNAL_SERVER_ERROR, unexpected(request_id)).into_response()
-}
-
-fn unexpected(request_id: String) -> Json<Body> {
-    let error =
-        format!("Something went wrong that was not foreseen; the log has the reason under {request_id}.");
-    Json(Body { error, request_id: Some(request_id) })
-}
-
-/// Makes an id that nobody else has; which kind of id it is does not matter.
-fn correlation_id() -> String {
-    AuditId::random().to_string()
+    tracing::error!("a request ended in a panic");
+    Failure::Unforeseen.response(StatusCode::INTERNAL_SERVER_ERROR, None)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
+use shared::models::Host;
 
 use crate::error::ApiError;
 use crate::state::AppState;
@@ -22,6 +23,8 @@ const LONGEST_SECRET: usize = 2000;
 /// Labels are stored as one text, which has to fit into a property of a row.
 const LONGEST_LABELS: usize = 30_000;
 const MOST_LABELS: usize = 50;
+/// The rule for every text, against those that look like another one or turn around what follows them.
+const VISIBLE: &str = "must not have invisible or direction-changing characters";
 
 /// The members of a request body.
 pub(crate) struct Members(Map<String, Value>);
@@ -76,7 +79,60 @@ impl<T> Given<T> {
 impl Members {
     /// Reads a text.
     pub(crate) fn text(&self, name: &str) -> Result<Given<&str>, ApiError> {
-        self.member(name).map(|value| value.as_str().ok_or_else(|| wrong(name, "a text", value)))
+        self.member(name).map(|value| {
+            let text = value.as_str().ok_or_else(|| wrong(name, "a text", value))?;
+            if text.chars().any(is_deceptive) { Err(ApiError::field(name, VISIBLE)) } else { Ok(text) }
+        })
+    }
+
+    /// Reads the name or address of a server, in the letters that names and addresses have: a letter of
+    /// another script may look like one of them, and other characters mean more to some client program.
+    pub(crate) fn host(&self, name: &str) -> Result<Given<Host>, ApiError> {
+        self.parsed::<Host>(name)?.map(|host| {
+            let text = host.as_str();
+            let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:%".contains(&byte);
+            let rule = "must be a host name or an address, without anything around it; write names with other \
+                        letters in their ASCII form (xn--…)";
+            if bare.bytes().all(allowed) { Ok(host) } else { Err(ApiError::field(name, rule)) }
+        })
+    }
+
+    /// Reads a text of several lines for people; an empty one counts as `null`.
+    pub(crate) fn prose(&self, name: &str, most: usize) -> Result<Given<String>, ApiError> {
+        let text = self.text(name)?;
+        if text == Given::Value("") {
+            return Ok(Given::Null);
+        }
+        text.map(|text| {
+            let is_bad = |letter: char| letter.is_control() && !matches!(letter, '\n' | '\r' | '\t');
+            if text.chars().count() <= most && !text.chars().any(is_bad) {
+                Ok(text.to_owned())
+            } else {
+                let rule = format!("must be at most {most} characters, without control characters");
+                Err(ApiError::field(name, rule))
+            }
+        })
+    }
+
+    /// Reads a member that is an object itself.
+    pub(crate) fn object(&self, name: &str) -> Result<Given<Self>, ApiError> {
+        self.member(name).map(|value| Self::of(name, value))
+    }
+
+    /// Reads a member that is a list of objects.
+    pub(crate) fn objects(&self, name: &str) -> Result<Given<Vec<Self>>, ApiError> {
+        self.member(name).map(|value| {
+            let list = value.as_array().ok_or_else(|| wrong(name, "a list of objects", value))?;
+            list.iter()
+                .enumerate()
+                .map(|(index, value)| Self::of(&format!("{name}[{index}]"), value))
+                .collect()
+        })
+    }
+
+    fn of(name: &str, value: &Value) -> Result<Self, ApiError> {
+        value.as_object().cloned().map(Self).ok_or_else(|| wrong(name, "an object", value))
     }
 
     /// Reads a text that stands for a value of its own kind; an empty one counts as `null`.
@@ -112,9 +168,13 @@ impl Members {
     }
 
     /// Reads a whole number within a range.
-    pub(crate) fn number(&self, name: &str, range: RangeInclusive<u16>) -> Result<Given<u16>, ApiError> {
+    pub(crate) fn number<T: TryFrom<u64> + PartialOrd + Display>(
+        &self,
+        name: &str,
+        range: RangeInclusive<T>,
+    ) -> Result<Given<T>, ApiError> {
         self.member(name).map(|value| {
-            let number = value.as_u64().and_then(|number| u16::try_from(number).ok());
+            let number = value.as_u64().and_then(|number| T::try_from(number).ok());
             let rule = format!("a whole number from {} to {}", range.start(), range.end());
             number.filter(|number| range.contains(number)).ok_or_else(|| wrong(name, &rule, value))
         })
@@ -140,6 +200,11 @@ impl Members {
             let label = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
             let labels: Option<BTreeMap<_, _>> = members.iter().map(label).collect();
             let labels = labels.ok_or_else(|| ApiError::field(name, "every value must be a text"))?;
+            let is_bad =
+                |text: &String| text.chars().any(|letter| letter.is_control() || is_deceptive(letter));
+            if labels.iter().any(|(key, value)| is_bad(key) || is_bad(value)) {
+                return Err(ApiError::field(name, format!("{VISIBLE}, nor control characters")));
+            }
             if labels.len() > MOST_LABELS {
                 return Err(ApiError::field(name, format!("must have at most {MOST_LABELS} pairs")));
             }
@@ -200,6 +265,16 @@ pub(crate) fn require(members: &[(&str, bool)]) -> Result<(), ApiError> {
     } else {
         Err(ApiError::Invalid(format!("Missing: {}.", missing.join(", "))))
     }
+}
+
+/// Tells whether a character is invisible, or changes the direction of the text behind it. The joiners
+/// that some scripts and signs are written with are not among them.
+fn is_deceptive(letter: char) -> bool {
+    matches!(
+        u32::from(letter),
+        0xad | 0x061c | 0x180e | 0x200b | 0x200e | 0x200f | 0x2028..=0x202e | 0x2060..=0x206f | 0xfeff
+            | 0xfff9..=0xfffb | 0xe0000..=0xe007f
+    )
 }
 
 fn wrong(name: &str, rule: &str, given: &Value) -> ApiError {
@@ -275,10 +350,10 @@ mod tests {
             error(body.label("z", 10)),
             error(body.flag("b")),
             error(body.flag("z")),
-            error(body.number("n", 1..=65535)),
-            error(body.number("f", 1..=65535)),
-            error(body.number("big", 1..=65535)),
-            error(body.number("neg", 0..=10)),
+            error(body.number("n", 1..=u16::MAX)),
+            error(body.number("f", 1..=u16::MAX)),
+            error(body.number("big", 1..=u16::MAX)),
+            error(body.number("neg", 0..=10u8)),
             error(body.labels("o")),
             error(body.labels("t")),
             error(body.secret("p")),
@@ -312,6 +387,51 @@ mod tests {
         assert_eq!(Given::Null.or_keep(Some(1)), None);
         assert_eq!(Given::Value(2).or_keep(Some(1)), Some(2));
         assert!(body.secret("e").unwrap().is_none());
+    }
+
+    #[test]
+    fn texts_that_deceive_the_eye_are_refused_wherever_they_are() {
+        for hidden in ['\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}', '\u{ad}', '\u{2028}', '\u{e0041}'] {
+            let text = format!("a{hidden}b");
+            let body = Members::parse(
+                serde_json::json!({"n": text, "l": {"k": text}, "m": {text.clone(): ""}})
+                    .to_string()
+                    .as_bytes(),
+            )
+            .unwrap();
+            assert!(body.text("n").is_err() && body.label("n", 9).is_err() && body.prose("n", 9).is_err());
+            assert!(body.parsed::<shared::models::DatabaseName>("n").is_err());
+            assert!(body.labels("l").is_err() && body.labels("m").is_err());
+            // Nobody reads a password.
+            assert!(body.secret("n").is_ok());
+        }
+        let body = members(r#"{"n":"نمی\u200cخواهم 👩\u200d💻 Ünïcode"}"#);
+        assert!(body.label("n", 100).is_ok());
+    }
+
+    #[test]
+    fn a_host_has_the_letters_of_names_and_addresses() {
+        let host = |text: &str| Members(Map::from_iter([("h".to_owned(), text.into())])).host("h").is_ok();
+        for good in ["db_1.example", "10.0.0.7", "::1", "[fe80::1%eth0]", "xn--bcher-kva.example"] {
+            assert!(host(good), "{good}");
+        }
+        // The third one has a Cyrillic letter, the fourth full-width ones.
+        let bad = [
+            "a'b",
+            "a;b",
+            "db.ex\u{430}mple",
+            "\u{ff44}\u{ff42}1",
+            "/var/run",
+            "a,b",
+            "u@h",
+            "h=1",
+            "a\"",
+            "[::1",
+            "x/y",
+        ];
+        for bad in bad {
+            assert!(!host(bad), "{bad}");
+        }
     }
 
     #[test]

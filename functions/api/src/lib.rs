@@ -16,15 +16,19 @@
 mod actor;
 mod backups;
 mod client_address;
+mod connection_probe;
 mod cors;
 mod databases;
 mod engines;
 mod error;
+mod if_match;
 mod json;
+mod observe;
 mod path;
 mod policies;
 mod query;
 mod references;
+mod request_id;
 mod requests;
 pub mod roles;
 mod routes;
@@ -55,6 +59,7 @@ pub fn app(state: AppState) -> Router {
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn(observe::observe))
         .layer(from_fn(finish_what_was_begun))
         // Outside of everything, since a browser shows no answer without these headers.
         .layer(from_fn_with_state(cors::Origins::of(&state.config), cors::apply))

@@ -1,7 +1,7 @@
 //! Things that a request refers to, found or refused.
 
 use shared::effective_policy::PolicyBook;
-use shared::models::{DEFAULT_POLICY, DatabaseId, Engine, EngineId, PolicyId};
+use shared::models::{BackupPolicy, DEFAULT_POLICY, Database, DatabaseId, Engine, EngineId, PolicyId};
 use shared::storage::Versioned;
 
 use crate::error::ApiError;
@@ -9,16 +9,18 @@ use crate::path::not_found;
 use crate::state::AppState;
 
 /// Finds a database; 404 when there is none.
-pub(crate) async fn database(
-    state: &AppState,
-    id: &DatabaseId,
-) -> Result<Versioned<shared::models::Database>, ApiError> {
+pub(crate) async fn database(state: &AppState, id: &DatabaseId) -> Result<Versioned<Database>, ApiError> {
     state.storage.databases.get(id).await?.ok_or_else(|| not_found(id))
 }
 
 /// Finds an engine; 404 when there is none.
 pub(crate) async fn engine(state: &AppState, id: &EngineId) -> Result<Versioned<Engine>, ApiError> {
     state.storage.engines.get(id).await?.ok_or_else(|| not_found(id))
+}
+
+/// Finds a backup policy; 404 when there is none.
+pub(crate) async fn policy(state: &AppState, id: &PolicyId) -> Result<Versioned<BackupPolicy>, ApiError> {
+    state.storage.policies.get(id).await?.ok_or_else(|| not_found(id))
 }
 
 /// Finds an engine by a text from a body; a text that no engine can be called by is a 404 as well.

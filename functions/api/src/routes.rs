@@ -27,6 +27,7 @@ fn built() -> Vec<Built> {
     vec![
         get("/health", system::health::health),
         get("/version", system::version::version),
+        get("/vnet-status", system::vnet_status::vnet_status),
         get("/databases", databases::list::list),
         post("/databases", databases::create::create),
         post("/databases/test-connection", databases::test_connection::test_connection),
@@ -39,13 +40,21 @@ fn built() -> Vec<Built> {
         get("/engines", engines::list::list),
         post("/engines", engines::create::create),
         get("/engines/{id}", engines::get::get),
+        put("/engines/{id}", engines::update::update),
+        delete("/engines/{id}", engines::delete::delete),
+        post("/engines/{id}/test", engines::test::test),
         post("/engines/{id}/discover", engines::discover::discover),
+        post("/engines/{id}/databases", engines::import::import),
         get("/backups", backups::list::list),
         get("/backups/files", backups::files::files),
         get("/backups/download", backups::download::download),
         get("/backup-policies", policies::list::list),
+        post("/backup-policies", policies::create::create),
         get("/backup-policies/{id}", policies::get::get),
+        put("/backup-policies/{id}", policies::update::update),
+        delete("/backup-policies/{id}", policies::delete::delete),
         get("/settings", settings::get::get),
+        put("/settings", settings::update::update),
         get("/users/me", users::me::me),
     ]
 }
@@ -75,6 +84,7 @@ mod tests {
     use dump::Tools;
     use shared::clock::Clock;
     use shared::config::{Config, ConfigError, Source};
+    use shared::networks::Networks;
     use shared::secrets::Secrets;
     use shared::storage::Storage;
     use tower::ServiceExt as _;
@@ -89,6 +99,9 @@ mod tests {
             storage: Storage::memory(&config).0,
             secrets: Secrets::assemble(&config, None),
             tools: Arc::new(Tools::new(Vec::new())),
+            networks: Arc::new(
+                Networks::with_token(&config, "token").unwrap_or_else(|error| panic!("{error}")),
+            ),
             clock: Clock::fixed(chrono::DateTime::UNIX_EPOCH),
             config: Arc::new(config),
         })

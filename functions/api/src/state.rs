@@ -11,6 +11,7 @@ use custom_handler::ServeError;
 use dump::Tools;
 use shared::clock::Clock;
 use shared::config::Config;
+use shared::networks::Networks;
 use shared::secrets::{self, Secrets};
 use shared::storage::{OpenError, Storage};
 
@@ -25,6 +26,8 @@ pub struct AppState {
     pub secrets: Secrets,
     /// The client tools of the databases.
     pub tools: Arc<Tools>,
+    /// The look at the networks of the function apps.
+    pub networks: Arc<Networks>,
     /// The clock.
     pub clock: Clock,
 }
@@ -54,6 +57,7 @@ impl AppState {
             storage: Storage::open(&config)?,
             secrets: Secrets::open(&config)?,
             tools: Arc::new(tools),
+            networks: Arc::new(Networks::new(&config)?),
             clock: Clock::system(),
             config: Arc::new(config),
         })

@@ -4,6 +4,7 @@
 //! right; the programs print it and exit with code 1. A variable that is set but empty counts as not
 //! set.
 
+mod network;
 mod secrets;
 mod source;
 mod storage;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub use network::NetworkConfig;
 pub use secrets::SecretsConfig;
 pub use source::{ConfigError, Source};
 pub use storage::{Identity, StorageConfig};
@@ -49,6 +51,8 @@ pub struct Config {
     pub jobs: JobLimits,
     /// The longest pause before a scheduled job may start; each database has its own share of it.
     pub schedule_jitter: Duration,
+    /// Where the function apps are.
+    pub network: NetworkConfig,
     /// The port that the Functions host told this program to listen on.
     pub port: Option<u16>,
     /// The path under which the host forwards HTTP requests.
@@ -173,6 +177,7 @@ impl Config {
             )?,
             jobs: jobs(source)?,
             schedule_jitter: seconds(source, "SCHEDULE_JITTER_SECONDS", 0, 0..=3600)?,
+            network: NetworkConfig::read(source)?,
             port: port(source)?,
             route_prefix: source.text("ROUTE_PREFIX").unwrap_or_else(|| "api".to_owned()),
         })
@@ -346,6 +351,7 @@ mod tests {
             ("BACKUP_RETENTION_DAYS", "0"),
             ("LOG_LEVEL", "loud"),
             ("FUNCTIONS_CUSTOMHANDLER_PORT", "x"),
+            ("RESOURCE_MANAGER_URL", "http://management.example"),
             ("STORAGE_CONNECTION_STRING", "AccountName=a;secret"),
         ]
         .iter()
@@ -368,6 +374,7 @@ mod tests {
         the environment variable BACKUP_RETENTION_DAYS cannot be used: use a whole number of days from 1 to 365
         the environment variable LOG_LEVEL cannot be used: use DEBUG, INFO, WARNING or ERROR
         the environment variable FUNCTIONS_CUSTOMHANDLER_PORT cannot be used: use a port number from 1 to 65535
+        the environment variable RESOURCE_MANAGER_URL cannot be used: use an https address such as https://management.azure.com
         the environment variable STORAGE_CONNECTION_STRING cannot be used: part 2 of the storage connection string is not of the form Name=Value
         ");
     }

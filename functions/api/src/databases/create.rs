@@ -14,6 +14,7 @@ use shared::storage::StorageErrorKind;
 
 use crate::actor::Caller;
 use crate::error::ApiError;
+use crate::if_match::Version;
 use crate::json::{Given, Members};
 use crate::references;
 use crate::requests::database::{DatabaseFields, Draft, Origin, wished_id};
@@ -32,7 +33,7 @@ pub(crate) async fn create(
     caller: Caller,
     Now(now): Now,
     body: Members,
-) -> Result<(StatusCode, Json<Answer>), ApiError> {
+) -> Result<(StatusCode, Option<Version>, Json<Answer>), ApiError> {
     let wished = wished_id(&body)?;
     let is_new_id = wished.is_none();
     if let Some(id) = &wished {
@@ -55,17 +56,17 @@ pub(crate) async fn create(
     let origin = Origin { id, compression, created_by: caller.actor.email.clone(), now };
     let draft = fields.create(origin, engine.as_ref())?;
     let database = keep_password(&state, draft).await?;
-    match state.storage.databases.insert(&database).await {
+    let version = match state.storage.databases.insert(&database).await {
         // With an id of ours it is our own row, whose answer was lost on its way.
-        Err(error) if error.kind() == StorageErrorKind::AlreadyExists && is_new_id => {}
+        Err(error) if error.kind() == StorageErrorKind::AlreadyExists && is_new_id => None,
         Err(error) if error.kind() == StorageErrorKind::AlreadyExists => {
             return Err(taken(&database.id));
         }
-        other => other?,
-    }
+        other => Some(other?.into()),
+    };
     state.storage.audit.record(&caller.actor, created(&database), now).await;
     let message = format!("The database {} is configured.", database.name);
-    Ok((StatusCode::CREATED, Json(Answer { message, database: DatabaseView::from(&database) })))
+    Ok((StatusCode::CREATED, version, Json(Answer { message, database: DatabaseView::from(&database) })))
 }
 
 async fn refuse_taken(state: &AppState, id: &DatabaseId) -> Result<(), ApiError> {
@@ -92,7 +93,7 @@ pub(super) async fn keep_password(state: &AppState, draft: Draft) -> Result<Data
 
 /// Deletes the password that a database's own login had, which it does not use any more. Where that
 /// fails, the vault keeps a secret that nothing names.
-pub(super) async fn forget_password(state: &AppState, database: &Database) {
+pub(crate) async fn forget_password(state: &AppState, database: &Database) {
     let Some(login) = database.own_login() else { return };
     if let Err(error) = state.secrets.forget(SecretOwner::Database(&database.id), &login.password).await {
         let error: &dyn Error = &error;
@@ -100,7 +101,8 @@ pub(super) async fn forget_password(state: &AppState, database: &Database) {
     }
 }
 
-fn created(database: &Database) -> AuditEvent {
+/// Makes the audit event of a new database.
+pub(crate) fn created(database: &Database) -> AuditEvent {
     let Database { id, name, .. } = database;
     AuditEvent::new(AuditAction::DatabaseCreated, AuditResource::Database, id.as_str(), name)
         .with("database_type", database.database_type.as_str())

@@ -5,15 +5,17 @@ use std::error::Error;
 
 use axum::Json;
 use axum::extract::State;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::models::{
-    AuditAction, AuditEvent, AuditResource, Backup, Database, DatabaseId, DatabaseType, EngineId,
+    Actor, AuditAction, AuditEvent, AuditResource, Backup, Database, DatabaseId, DatabaseType, EngineId,
 };
-use shared::storage::{BackupFilter, BlobAddress, StorageError};
+use shared::storage::{BackupFilter, BlobAddress, StorageError, Versioned};
 
 use super::create::forget_password;
 use crate::actor::Caller;
 use crate::error::ApiError;
+use crate::if_match::IfMatch;
 use crate::path::Id;
 use crate::query::Query;
 use crate::references;
@@ -45,21 +47,51 @@ pub(crate) async fn delete(
     caller: Caller,
     Now(now): Now,
     Id(id): Id<DatabaseId>,
+    if_match: IfMatch,
     query: Query,
 ) -> Result<Json<Answer>, ApiError> {
-    let database = references::database(&state, &id).await?.value;
-    let backups_deleted =
-        if query.flag("delete_backups") { Some(delete_backups(&state, &database).await?) } else { None };
-    state.storage.databases.delete(&id).await?;
-    if let Err(error) = state.storage.slots.forget(&id).await {
+    let Versioned { value: database, etag } = references::database(&state, &id).await?;
+    if_match.check(&etag)?;
+    let with_backups = query.flag("delete_backups");
+    let backups_deleted = remove(&state, &caller.actor, &database, with_backups, None, now).await?;
+    let message = format!("The database {} is deleted.", database.name);
+    Ok(Json(Answer { message, backups_deleted }))
+}
+
+/// Deletes a database, its backups first when asked to; `cascade_from` is the engine that goes with it.
+/// May be called again for one that is half deleted.
+pub(crate) async fn remove(
+    state: &AppState,
+    actor: &Actor,
+    database: &Database,
+    with_backups: bool,
+    cascade_from: Option<&EngineId>,
+    now: DateTime<Utc>,
+) -> Result<Option<Outcome>, ApiError> {
+    let id = &database.id;
+    let backups = if with_backups { Some(delete_backups(state, database).await?) } else { None };
+    state.storage.databases.delete(id).await?;
+    if let Err(error) = state.storage.slots.forget(id).await {
         // Only a database of the same id would ever look at them again.
         tracing::warn!(error = &error as &dyn Error, database_id = %id, "the slots of a deleted database stay");
     }
-    forget_password(&state, &database).await;
-    let event = deleted(&database, backups_deleted.as_ref());
-    state.storage.audit.record(&caller.actor, event, now).await;
-    let message = format!("The database {} is deleted.", database.name);
-    Ok(Json(Answer { message, backups_deleted }))
+    forget_password(state, database).await;
+    let event = deleted(database, backups.as_ref());
+    let event = match cascade_from {
+        None => event,
+        Some(engine) => event.with("cascade_from_engine", engine.as_str()),
+    };
+    state.storage.audit.record(actor, event, now).await;
+    Ok(backups)
+}
+
+impl Outcome {
+    /// Adds what became of the backups of another database.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.deleted_files += other.deleted_files;
+        self.deleted_records += other.deleted_records;
+        self.errors.extend(other.errors);
+    }
 }
 
 /// Deletes the files and the records of a database's backups, and files without a record too.

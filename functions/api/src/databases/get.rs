@@ -6,6 +6,7 @@ use serde::Serialize;
 use shared::models::DatabaseId;
 
 use crate::error::ApiError;
+use crate::if_match::{IfMatch, Version};
 use crate::path::Id;
 use crate::references;
 use crate::state::{AppState, Now};
@@ -21,9 +22,12 @@ pub(crate) async fn get(
     State(state): State<AppState>,
     Now(now): Now,
     Id(id): Id<DatabaseId>,
-) -> Result<Json<Answer>, ApiError> {
-    let database = references::database(&state, &id).await?.value;
+    if_match: IfMatch,
+) -> Result<(Version, Json<Answer>), ApiError> {
+    let found = references::database(&state, &id).await?;
+    if_match.check(&found.etag)?;
     let book = references::policy_book(&state).await?;
-    let view = DatabaseView::from(&database);
-    Ok(Json(Answer { database: ScheduledView::new(view, &database, &book, now) }))
+    let view = DatabaseView::from(&found.value);
+    let answer = Answer { database: ScheduledView::new(view, &found.value, &book, now) };
+    Ok((found.etag.into(), Json(answer)))
 }

@@ -1,15 +1,16 @@
 //! `POST /databases/test-connection`: tries to connect with what a form holds.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
-use dump::{DumpError, Limits, Target};
+use dump::Target;
 use serde::Serialize;
 use shared::connection::{Connection, for_engine};
 use shared::models::{AuditAction, AuditEvent, AuditResource, DatabaseType};
 
 use crate::actor::Caller;
+use crate::connection_probe::probe;
 use crate::error::ApiError;
 use crate::json::Members;
 use crate::references;
@@ -17,8 +18,6 @@ use crate::requests::connection_test::{ConnectionTest, TestCredentials, check_pl
 use crate::state::{AppState, Now};
 use crate::texts::one_line;
 
-/// The time for the whole test.
-const LIMIT: Duration = Duration::from_secs(30);
 /// The longest message, in characters.
 const LONGEST: usize = 500;
 
@@ -56,7 +55,11 @@ pub(crate) async fn test_connection(
         duration_ms: (began.elapsed().as_secs_f64() * 100_000.0).round() / 100.0,
         error_type: outcome.as_ref().err().map(|failure| failure.class),
         message: match outcome {
-            Ok(message) | Err(Failure { message, .. }) => one_line(&message, LONGEST),
+            Ok(version) => {
+                let message = format!("Connected to {}; the server's version is {version}.", target.database);
+                one_line(&message, LONGEST)
+            }
+            Err(failure) => failure.message,
         },
     };
     let event = tested(&target, engine_id.as_deref(), &answer);
@@ -96,29 +99,6 @@ async fn connection(
         },
     };
     Ok((connection, engine_id))
-}
-
-struct Failure {
-    message: String,
-    class: &'static str,
-}
-
-async fn probe(state: &AppState, target: &Target) -> Result<String, Failure> {
-    let limits = Limits { deadline: LIMIT, ..Limits::default() };
-    match tokio::time::timeout(LIMIT, dump::probe(&state.tools, target, &limits)).await {
-        Ok(Ok(probe)) => {
-            Ok(format!("Connected to {}; the server's version is {}.", target.database, probe.server_version))
-        }
-        Ok(Err(error)) => Err(failure(&error)),
-        Err(_) => Err(Failure {
-            message: format!("The server did not answer within {} seconds.", LIMIT.as_secs()),
-            class: "Timeout",
-        }),
-    }
-}
-
-fn failure(error: &DumpError) -> Failure {
-    Failure { message: error.to_string(), class: error.connection_class() }
 }
 
 fn tested(target: &Target, engine_id: Option<&str>, answer: &Answer) -> AuditEvent {

@@ -10,6 +10,7 @@ use shared::storage::StorageErrorKind;
 use super::create::{forget_password, keep_password};
 use crate::actor::Caller;
 use crate::error::ApiError;
+use crate::if_match::{IfMatch, Version};
 use crate::json::{Given, Members};
 use crate::path::Id;
 use crate::references;
@@ -33,8 +34,9 @@ pub(crate) async fn update(
     caller: Caller,
     Now(now): Now,
     Id(id): Id<DatabaseId>,
+    if_match: IfMatch,
     body: Members,
-) -> Result<Json<Answer>, ApiError> {
+) -> Result<(Version, Json<Answer>), ApiError> {
     let fields = DatabaseFields::read(&body)?;
     let has_new_password = body.secret("password")?.is_some();
     if let Given::Value(policy) = &fields.policy_id {
@@ -42,13 +44,15 @@ pub(crate) async fn update(
     }
     for _ in 0..2 {
         let current = references::database(&state, &id).await?;
+        if_match.check(&current.etag)?;
         let engine = engine_after(&state, &fields.engine_id, &current.value).await?;
         let draft = fields.clone().update(current.value.clone(), engine.as_ref(), now)?;
         let database = keep_password(&state, draft).await?;
         match state.storage.databases.update(&database, &current.etag).await {
+            // With If-Match, the next round finds another version and says so.
             Err(error) if error.kind() == StorageErrorKind::Changed => {}
             Err(error) => return Err(error.into()),
-            Ok(()) => {
+            Ok(etag) => {
                 if database.uses_engine_credentials() {
                     forget_password(&state, &current.value).await;
                 }
@@ -56,7 +60,8 @@ pub(crate) async fn update(
                 let event = updated(&current.value, &database, new_password);
                 state.storage.audit.record(&caller.actor, event, now).await;
                 let message = format!("The database {} is changed.", database.name);
-                return Ok(Json(Answer { message, database: DatabaseView::from(&database) }));
+                let answer = Answer { message, database: DatabaseView::from(&database) };
+                return Ok((etag.into(), Json(answer)));
             }
         }
     }
@@ -79,7 +84,8 @@ async fn engine_after(
     }
 }
 
-fn updated(before: &Database, after: &Database, new_password: bool) -> AuditEvent {
+/// Makes the audit event of a changed database.
+pub(crate) fn updated(before: &Database, after: &Database, new_password: bool) -> AuditEvent {
     let event = AuditEvent::new(
         AuditAction::DatabaseUpdated,
         AuditResource::Database,

@@ -13,6 +13,7 @@ use shared::storage::StorageErrorKind;
 use super::discovery;
 use crate::actor::Caller;
 use crate::error::ApiError;
+use crate::if_match::Version;
 use crate::json::Members;
 use crate::references;
 use crate::requests::engine::NewEngine;
@@ -38,7 +39,7 @@ pub(crate) async fn create(
     caller: Caller,
     Now(now): Now,
     body: Members,
-) -> Result<(StatusCode, Json<Answer>), ApiError> {
+) -> Result<(StatusCode, Option<Version>, Json<Answer>), ApiError> {
     let new = NewEngine::read(&body, EngineId::random(), caller.actor.email.clone(), now)?;
     if let Some(policy) = &new.engine.policy_id {
         references::check_policy(&state, policy).await?;
@@ -52,24 +53,26 @@ pub(crate) async fn create(
         let owner = SecretOwner::EngineConnectionString(&engine.id);
         engine.connection_string = state.secrets.keep(owner, text).await?;
     }
-    match state.storage.engines.insert(&engine).await {
+    let inserted = match state.storage.engines.insert(&engine).await {
         // The id is new: it is our own row, whose answer was lost on its way.
-        Err(error) if error.kind() == StorageErrorKind::AlreadyExists => {}
-        other => other?,
-    }
+        Err(error) if error.kind() == StorageErrorKind::AlreadyExists => None,
+        other => Some(other?),
+    };
     state.storage.audit.record(&caller.actor, created(&engine), now).await;
     let discovered = if discover && engine.has_usable_credentials() {
         Some(discovery::discover(&state, &mut engine, DISCOVERY_LIMIT, now).await)
     } else {
         None
     };
+    // A discovery notes its time on the engine, so that the version is another one by now.
+    let version = inserted.filter(|_| discovered.is_none()).map(Version::from);
     let (discovered_databases, discovery_error) = match discovered {
         None => (None, None),
         Some(Ok(databases)) => (Some(databases), None),
         Some(Err(error)) => (None, Some(error.text())),
     };
     let engine = EngineView::new(&engine, 0);
-    Ok((StatusCode::CREATED, Json(Answer { engine, discovered_databases, discovery_error })))
+    Ok((StatusCode::CREATED, version, Json(Answer { engine, discovered_databases, discovery_error })))
 }
 
 /// Refuses a server that is configured already.

@@ -137,7 +137,7 @@ async fn note_success(state: &AppState, engine: &mut Engine, now: DateTime<Utc>)
         }
         match state.storage.engines.update(&stored.value, &stored.etag).await {
             Err(error) if error.kind() == StorageErrorKind::Changed => {}
-            other => return other,
+            other => return other.map(drop),
         }
     }
     tracing::warn!(engine_id = %engine.id, "the time of a discovery could not be noted");

@@ -6,7 +6,9 @@ use serde::Serialize;
 use shared::models::{Database, Engine, EngineId, PolicyId};
 
 use crate::error::ApiError;
-use crate::path::{Id, not_found};
+use crate::if_match::{IfMatch, Version};
+use crate::path::Id;
+use crate::references;
 use crate::state::AppState;
 use crate::views::policy::PolicyView;
 
@@ -20,12 +22,15 @@ pub(crate) struct Answer {
 pub(crate) async fn get(
     State(state): State<AppState>,
     Id(id): Id<PolicyId>,
-) -> Result<Json<Answer>, ApiError> {
-    let policy = state.storage.policies.get(&id).await?.ok_or_else(|| not_found(&id))?.value;
+    if_match: IfMatch,
+) -> Result<(Version, Json<Answer>), ApiError> {
+    let found = references::policy(&state, &id).await?;
+    if_match.check(&found.etag)?;
     let engines = state.storage.engines.list().await?;
     let databases = state.storage.databases.list().await?;
     let usage_count = usage_count(&id, &databases, &engines);
-    Ok(Json(Answer { policy: PolicyView::from(&policy), usage_count }))
+    let policy = PolicyView::from(&found.value);
+    Ok((found.etag.into(), Json(Answer { policy, usage_count })))
 }
 
 /// Counts the databases that have chosen the policy themselves, or take it from their engine.

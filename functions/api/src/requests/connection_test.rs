@@ -34,7 +34,7 @@ impl ConnectionTest {
         let from_engine = body.flag("use_engine_credentials")?.unwrap_or(false);
         let database_type: Option<DatabaseType> = body.parsed("database_type")?.value();
         let database_name: Option<DatabaseName> = body.parsed("database_name")?.value();
-        let host: Option<Host> = body.parsed("host")?.value();
+        let host: Option<Host> = body.host("host")?.value();
         let port = body.number("port", 1..=u16::MAX)?.value();
         let engine_id: Option<String> = body.parsed("engine_id")?.value();
         let username: Option<UserName> = body.parsed("username")?.value();

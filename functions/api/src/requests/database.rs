@@ -66,7 +66,7 @@ impl DatabaseFields {
         Ok(Self {
             name: body.label("name", 200)?,
             database_type: body.parsed("database_type")?.not_null("database_type")?,
-            host: body.parsed("host")?.not_null("host")?,
+            host: body.host("host")?.not_null("host")?,
             port: body.number("port", 1..=u16::MAX)?.not_null("port")?,
             tls: TlsFields::read(body)?,
             database_name: body.parsed("database_name")?.not_null("database_name")?,
@@ -252,7 +252,7 @@ fn settled(mut draft: Draft) -> Result<Draft, ApiError> {
 }
 
 /// Returns the type of a database on an engine: the engine's, but a server of SQL Server may be Azure SQL.
-fn type_on(engine: &Engine, wished: Option<DatabaseType>) -> DatabaseType {
+pub(crate) fn type_on(engine: &Engine, wished: Option<DatabaseType>) -> DatabaseType {
     let own = DatabaseType::from(engine.engine_type);
     match wished {
         Some(DatabaseType::AzureSql) if own == DatabaseType::Sqlserver => DatabaseType::AzureSql,

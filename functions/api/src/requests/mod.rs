@@ -4,4 +4,7 @@ pub(crate) mod connection_test;
 pub(crate) mod database;
 pub(crate) mod dump_options;
 pub(crate) mod engine;
+pub(crate) mod import;
+pub(crate) mod policy;
+pub(crate) mod settings;
 pub(crate) mod tls;

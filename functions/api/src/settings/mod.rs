@@ -1,3 +1,4 @@
 //! The settings of the installation.
 
 pub(crate) mod get;
+pub(crate) mod update;

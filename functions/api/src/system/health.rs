@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::request_id::RequestId;
 use crate::state::{AppState, Now};
 
 /// How long storage may take; probes in front of a service rarely wait longer.
@@ -22,10 +23,16 @@ pub(crate) struct Health {
     timestamp: DateTime<Utc>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<RequestId>,
 }
 
 /// Answers 200 when storage answers, else 503.
-pub(crate) async fn health(State(state): State<AppState>, Now(now): Now) -> (StatusCode, Json<Health>) {
+pub(crate) async fn health(
+    State(state): State<AppState>,
+    Now(now): Now,
+    request_id: RequestId,
+) -> (StatusCode, Json<Health>) {
     let error = match tokio::time::timeout(PATIENCE, state.storage.ping()).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => {
@@ -42,5 +49,6 @@ pub(crate) async fn health(State(state): State<AppState>, Now(now): Now) -> (Sta
         Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
     };
     let version = state.config.about.version.clone();
-    (code, Json(Health { status, service: "dilux-backup-api", version, timestamp: now, error }))
+    let request_id = error.is_some().then_some(request_id);
+    (code, Json(Health { status, service: "dilux-backup-api", version, timestamp: now, error, request_id }))
 }

@@ -2,3 +2,4 @@
 
 pub(crate) mod health;
 pub(crate) mod version;
+pub(crate) mod vnet_status;

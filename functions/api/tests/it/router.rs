@@ -13,7 +13,7 @@ async fn raw(world: &World, request: Request<Body>) -> String {
 }
 
 fn request(method: &str, path: &str, body: impl Into<Body>) -> Request<Body> {
-    Request::builder().method(method).uri(path).body(body.into()).unwrap()
+    Request::builder().method(method).uri(path).header("x-request-id", "r-1").body(body.into()).unwrap()
 }
 
 #[tokio::test]
@@ -45,26 +45,26 @@ async fn everything_unknown_has_the_error_body() {
         lines.push(format!("{method} {path}: {}", raw(&world, request(method, path, "")).await));
     }
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    GET /: 404 {"error":"There is no such path; every path begins with the prefix of the API."}
-    GET /api: 404 {"error":"There is no such path; every path begins with the prefix of the API."}
-    GET /api/: 404 {"error":"There is no such path; every path begins with the prefix of the API."}
-    GET /health: 404 {"error":"There is no such path; every path begins with the prefix of the API."}
-    GET /api/nothing: 404 {"error":"There is no such path; every path begins with the prefix of the API."}
-    GET /api/databases/: 404 {"error":"There is no such path; every path begins with the prefix of the API."}
-    PATCH /api/databases: 405 {"error":"This path does not have the method PATCH."}
-    DELETE /api/databases: 405 {"error":"This path does not have the method DELETE."}
-    POST /api/health: 405 {"error":"This path does not have the method POST."}
-    GET /api/databases/no-such: 404 {"error":"The database no-such does not exist; it may have been deleted."}
-    GET /api/databases/a%20b: 404 {"error":"The database of this id does not exist; it may have been deleted."}
-    GET /api/databases/%2e%2e: 404 {"error":"The database .. does not exist; it may have been deleted."}
-    GET /api/databases/a%2Fb: 404 {"error":"The database of this id does not exist; it may have been deleted."}
-    GET /api/databases/%FF: 404 {"error":"The database of this id does not exist; it may have been deleted."}
-    GET /api/databases/x'%20or%20PartitionKey%20ge%20'0: 404 {"error":"The database of this id does not exist; it may have been deleted."}
-    GET /api/engines/no-such: 404 {"error":"The engine no-such does not exist; it may have been deleted."}
-    POST /api/databases/no-such/backup: 404 {"error":"The database no-such does not exist; it may have been deleted."}
-    GET /api/databases/no-such/backup-stats: 404 {"error":"The database no-such does not exist; it may have been deleted."}
-    DELETE /api/databases/no-such: 404 {"error":"The database no-such does not exist; it may have been deleted."}
-    POST /api/engines/no-such/discover: 404 {"error":"The engine no-such does not exist; it may have been deleted."}
+    GET /: 404 {"error":"There is no such path; every path begins with the prefix of the API.","request_id":"r-1"}
+    GET /api: 404 {"error":"There is no such path; every path begins with the prefix of the API.","request_id":"r-1"}
+    GET /api/: 404 {"error":"There is no such path; every path begins with the prefix of the API.","request_id":"r-1"}
+    GET /health: 404 {"error":"There is no such path; every path begins with the prefix of the API.","request_id":"r-1"}
+    GET /api/nothing: 404 {"error":"There is no such path; every path begins with the prefix of the API.","request_id":"r-1"}
+    GET /api/databases/: 404 {"error":"There is no such path; every path begins with the prefix of the API.","request_id":"r-1"}
+    PATCH /api/databases: 405 {"error":"This path does not have the method PATCH.","request_id":"r-1"}
+    DELETE /api/databases: 405 {"error":"This path does not have the method DELETE.","request_id":"r-1"}
+    POST /api/health: 405 {"error":"This path does not have the method POST.","request_id":"r-1"}
+    GET /api/databases/no-such: 404 {"error":"The database no-such does not exist; it may have been deleted.","request_id":"r-1"}
+    GET /api/databases/a%20b: 404 {"error":"The database of this id does not exist; it may have been deleted.","request_id":"r-1"}
+    GET /api/databases/%2e%2e: 404 {"error":"The database .. does not exist; it may have been deleted.","request_id":"r-1"}
+    GET /api/databases/a%2Fb: 404 {"error":"The database of this id does not exist; it may have been deleted.","request_id":"r-1"}
+    GET /api/databases/%FF: 404 {"error":"The database of this id does not exist; it may have been deleted.","request_id":"r-1"}
+    GET /api/databases/x'%20or%20PartitionKey%20ge%20'0: 404 {"error":"The database of this id does not exist; it may have been deleted.","request_id":"r-1"}
+    GET /api/engines/no-such: 404 {"error":"The engine no-such does not exist; it may have been deleted.","request_id":"r-1"}
+    POST /api/databases/no-such/backup: 404 {"error":"The database no-such does not exist; it may have been deleted.","request_id":"r-1"}
+    GET /api/databases/no-such/backup-stats: 404 {"error":"The database no-such does not exist; it may have been deleted.","request_id":"r-1"}
+    DELETE /api/databases/no-such: 404 {"error":"The database no-such does not exist; it may have been deleted.","request_id":"r-1"}
+    POST /api/engines/no-such/discover: 404 {"error":"The engine no-such does not exist; it may have been deleted.","request_id":"r-1"}
     "#);
 }
 
@@ -85,14 +85,14 @@ async fn bodies_that_cannot_be_read_are_a_400() {
     lines.push(raw(&world, request("POST", "/api/engines", vec![0xff, 0xfe])).await);
     lines.push(raw(&world, request("POST", "/api/engines", "x".repeat(3 << 20))).await);
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    400 {"error":"The request body is not valid JSON: EOF while parsing a value at line 1 column 0."}
-    400 {"error":"The request body is not valid JSON: EOF while parsing an object at line 1 column 1."}
-    400 {"error":"The request body must be a JSON object, not a list."}
-    400 {"error":"The request body is not valid JSON: expected value at line 1 column 9."}
-    400 {"error":"The request body is not valid JSON: EOF while parsing an object at line 1 column 11."}
-    400 {"error":"The request body is not valid JSON: expected value at line 1 column 1."}
-    400 {"error":"The request body is not valid JSON: expected value at line 1 column 1."}
-    413 {"error":"The request body is too large; 2 MiB are read at most."}
+    400 {"error":"The request body is not valid JSON: EOF while parsing a value at line 1 column 0.","request_id":"r-1"}
+    400 {"error":"The request body is not valid JSON: EOF while parsing an object at line 1 column 1.","request_id":"r-1"}
+    400 {"error":"The request body must be a JSON object, not a list.","request_id":"r-1"}
+    400 {"error":"The request body is not valid JSON: expected value at line 1 column 9.","request_id":"r-1"}
+    400 {"error":"The request body is not valid JSON: EOF while parsing an object at line 1 column 11.","request_id":"r-1"}
+    400 {"error":"The request body is not valid JSON: expected value at line 1 column 1.","request_id":"r-1"}
+    400 {"error":"The request body is not valid JSON: expected value at line 1 column 1.","request_id":"r-1"}
+    413 {"error":"The request body is too large; 2 MiB are read at most.","request_id":"r-1"}
     "#);
 }
 
@@ -100,9 +100,9 @@ async fn bodies_that_cannot_be_read_are_a_400() {
 async fn a_panic_and_a_bad_row_are_a_500_that_tells_nothing() {
     let world = World::new();
     world.table("databaseconfigs").fail(Fault::Panic);
-    insta::assert_snapshot!(raw(&world, request("GET", "/api/databases/x", "")).await, @r#"500 {"error":"Something went wrong that was not foreseen; the log has the reason under <id 1>.","request_id":"<id 1>"}"#);
+    insta::assert_snapshot!(raw(&world, request("GET", "/api/databases/x", "")).await, @r#"500 {"error":"Something went wrong that was not foreseen; the log has the reason under r-1.","request_id":"r-1"}"#);
     world.table("databaseconfigs").fail(Fault::Read(StorageErrorKind::Invalid));
-    insta::assert_snapshot!(raw(&world, request("GET", "/api/databases/x", "")).await, @r#"500 {"error":"Something went wrong that was not foreseen; the log has the reason under <id 1>.","request_id":"<id 1>"}"#);
+    insta::assert_snapshot!(raw(&world, request("GET", "/api/databases/x", "")).await, @r#"500 {"error":"Something went wrong that was not foreseen; the log has the reason under r-1.","request_id":"r-1"}"#);
     world.get("/databases").await;
 }
 

@@ -17,6 +17,7 @@ use shared::config::{Config, Source};
 use shared::models::{
     Artifact, Backup, BackupId, BackupJob, BackupState, Cause, DatabaseId, JobId, Run, Warnings,
 };
+use shared::networks::Networks;
 use shared::secrets::Secrets;
 use shared::storage::table::{Continuation, ETag, Entity, Expect, Key, Page, Properties, Query, Table};
 use shared::storage::table::{Value as Cell, query_all};
@@ -34,10 +35,16 @@ pub(crate) const NOW: &str = "2026-03-01T12:00:00.123456Z";
 pub(crate) enum Fault {
     /// The next change finds another version.
     Change,
+    /// The next change comes after somebody else's.
+    Overtake,
     /// The next new row cannot be stored.
     Insert,
+    /// The next new row is stored twice, as when the first answer is lost.
+    LoseInsert,
     /// The next question fails like this.
     Read(StorageErrorKind),
+    /// A question is answered as usual, and uses this up.
+    Answer,
     /// The next question finds nothing, as when a row is stored a moment later.
     Hide,
     /// The next question ends in a panic.
@@ -55,6 +62,14 @@ pub(crate) struct TestTable {
 impl TestTable {
     pub(crate) fn fail(&self, fault: Fault) {
         self.faults.lock().unwrap().push_back(fault);
+    }
+
+    /// Makes a later question fail: so many are answered before.
+    pub(crate) fn fail_read_after(&self, answered: usize, kind: StorageErrorKind) {
+        for _ in 0..answered {
+            self.fail(Fault::Answer);
+        }
+        self.fail(Fault::Read(kind));
     }
 
     pub(crate) async fn rows(&self) -> Vec<Entity> {
@@ -79,12 +94,17 @@ impl TestTable {
                 faults.pop_front();
                 Err(error)
             }
+            Some(Fault::Answer) => {
+                faults.pop_front();
+                Ok(())
+            }
             Some(Fault::Panic) => {
                 faults.pop_front();
                 drop(faults);
                 panic!("told to, with hunter2 in the text")
             }
-            Some(Fault::Change | Fault::Insert | Fault::Hide) | None => Ok(()),
+            Some(Fault::Change | Fault::Overtake | Fault::Insert | Fault::LoseInsert | Fault::Hide)
+            | None => Ok(()),
         }
     }
 }
@@ -101,12 +121,18 @@ impl Table for TestTable {
         }
         tokio::task::yield_now().await;
         self.inserted.lock().unwrap().push(entity.key.clone());
+        if self.takes(|fault| matches!(fault, Fault::LoseInsert)) {
+            self.inner.insert(entity).await?;
+        }
         self.inner.insert(entity).await
     }
 
     async fn merge(&self, key: &Key, properties: &Properties, expect: &Expect) -> Result<ETag, StorageError> {
         if self.takes(|fault| matches!(fault, Fault::Change)) {
             return Err(StorageError::new(StorageErrorKind::Changed, "update", "row"));
+        }
+        if self.takes(|fault| matches!(fault, Fault::Overtake)) {
+            self.inner.merge(key, &Properties::new(), &Expect::Any).await?;
         }
         self.inner.merge(key, properties, expect).await
     }
@@ -169,6 +195,7 @@ impl World {
             storage,
             secrets: Secrets::open(&config).unwrap(),
             tools: Arc::new(Tools::standard()),
+            networks: Arc::new(Networks::with_token(&config, "the-token").unwrap()),
             clock: Clock::fixed(at(NOW)),
             config: Arc::new(config),
         };
@@ -195,6 +222,7 @@ impl World {
     pub(crate) async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let request = Request::builder().method(method).uri(format!("/api{path}"));
         let request = request.header("x-forwarded-for", "6.6.6.6, 203.0.113.7:4711");
+        let request = request.header("x-request-id", "r-1");
         let request = match body {
             Some(body) => request.header("content-type", "application/json").body(body.to_string().into()),
             None => request.body(Body::empty()),
@@ -235,6 +263,22 @@ impl World {
         merge(&mut body, more);
         let answer = self.expect(201, "POST", "/engines", Some(&body)).await;
         answer["engine"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Moves all rows of a table to another one.
+    pub(crate) async fn move_rows(&self, from: &str, to: &str) {
+        for row in self.table(from).rows().await {
+            self.table(to).inner.insert(&row).await.unwrap();
+            self.table(from).inner.delete(&row.key, &Expect::Any).await.unwrap();
+        }
+    }
+
+    /// Makes every row of a table unreadable by one of its properties.
+    pub(crate) async fn spoil(&self, table: &str, property: &str) {
+        for row in self.table(table).rows().await {
+            let bad = [(property.to_owned(), Cell::from("unreadable"))].into();
+            self.table(table).inner.merge(&row.key, &bad, &Expect::Any).await.unwrap();
+        }
     }
 
     /// Returns the audit log as lines, oldest first, without ids.

@@ -20,6 +20,7 @@ async fn is_healthy_while_storage_answers() {
     insta::assert_snapshot!(pretty(&world.expect(503, "GET", "/health", None).await), @r#"
     {
       "error": "The storage of this service cannot be used.",
+      "request_id": "r-1",
       "service": "dilux-backup-api",
       "status": "unhealthy",
       "timestamp": "2026-03-01T12:00:00.123456Z",
@@ -167,6 +168,6 @@ async fn the_mock_user_is_made_at_its_first_use() {
 #[tokio::test]
 async fn whoever_has_not_signed_in_is_told_to() {
     let world = World::with(&[("AUTH_MODE", "azure")]);
-    insta::assert_snapshot!(world.expect(401, "GET", "/users/me", None).await, @r#"{"error":"Sign-in with the directory is required."}"#);
+    insta::assert_snapshot!(world.expect(401, "GET", "/users/me", None).await, @r#"{"error":"Sign-in with the directory is required.","request_id":"r-1"}"#);
     world.get("/settings").await;
 }

@@ -1,0 +1,94 @@
+//! `DELETE /engines/{id}`: forgets a server, with its databases and their backups when asked to.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use shared::models::{AuditAction, AuditEvent, AuditResource, Engine, EngineId};
+use shared::storage::Versioned;
+
+use crate::actor::Caller;
+use crate::databases::delete::{Outcome, remove};
+use crate::error::ApiError;
+use crate::if_match::IfMatch;
+use crate::path::Id;
+use crate::query::Query;
+use crate::references;
+use crate::state::{AppState, Now};
+use crate::texts::counted;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Answer {
+    deleted: bool,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    databases_deleted: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backups_deleted: Option<Outcome>,
+}
+
+/// Which of the things on the server go with it.
+#[derive(Debug, Clone, Copy)]
+struct Cascade {
+    databases: bool,
+    backups: bool,
+}
+
+/// Deletes the databases first and the engine last, so that a request which did not end can be sent
+/// again and goes on with what is left.
+pub(crate) async fn delete(
+    State(state): State<AppState>,
+    caller: Caller,
+    Now(now): Now,
+    Id(id): Id<EngineId>,
+    if_match: IfMatch,
+    query: Query,
+) -> Result<Json<Answer>, ApiError> {
+    let databases = query.flag("delete_databases");
+    let cascade = Cascade { databases, backups: databases && query.flag("delete_backups") };
+    let Versioned { value: engine, etag } = references::engine(&state, &id).await?;
+    if_match.check(&etag)?;
+    if !cascade.databases {
+        refuse_with_databases(&state, &engine).await?;
+    }
+    let mut databases_deleted = cascade.databases.then_some(0);
+    let mut backups_deleted = cascade.backups.then(Outcome::default);
+    if cascade.databases {
+        let mut own = state.storage.databases.list().await?;
+        own.retain(|database| database.engine_id.as_ref() == Some(&id));
+        for database in own {
+            let outcome = remove(&state, &caller.actor, &database, cascade.backups, Some(&id), now).await?;
+            databases_deleted = databases_deleted.map(|count| count + 1);
+            if let (Some(all), Some(outcome)) = (&mut backups_deleted, outcome) {
+                all.add(outcome);
+            }
+        }
+    }
+    state.storage.engines.delete(&id).await?;
+    state.storage.audit.record(&caller.actor, deleted(&engine, cascade, databases_deleted), now).await;
+    let message = match databases_deleted {
+        None => format!("The server {} is deleted.", engine.name),
+        Some(count) => format!("The server {} and {} are deleted.", engine.name, counted(count, "database")),
+    };
+    Ok(Json(Answer { deleted: true, message, databases_deleted, backups_deleted }))
+}
+
+async fn refuse_with_databases(state: &AppState, engine: &Engine) -> Result<(), ApiError> {
+    match state.storage.databases.count_on_engine(&engine.id).await? {
+        0 => Ok(()),
+        count => Err(ApiError::Invalid(format!(
+            "The server {} still has {}; delete them first, or ask for delete_databases.",
+            engine.name,
+            counted(count, "database")
+        ))),
+    }
+}
+
+fn deleted(engine: &Engine, cascade: Cascade, databases: Option<usize>) -> AuditEvent {
+    AuditEvent::new(AuditAction::Delete, AuditResource::Engine, engine.id.as_str(), engine.name.as_str())
+        .with("engine_id", engine.id.as_str())
+        .with("engine_type", engine.engine_type.as_str())
+        .with("host", engine.endpoint.host.as_str())
+        .with("cascade_databases", cascade.databases)
+        .with("cascade_backups", cascade.backups)
+        .with("databases_deleted", databases.unwrap_or(0))
+}

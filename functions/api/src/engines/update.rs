@@ -1,0 +1,106 @@
+//! `PUT /engines/{id}`: changes a server, and its databases with it when asked to.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use serde_json::Value;
+use shared::models::{AuditAction, AuditEvent, AuditResource, Engine, EngineId};
+use shared::secrets::SecretOwner;
+use shared::storage::StorageErrorKind;
+
+use super::apply::{self, Applied, What};
+use crate::actor::Caller;
+use crate::error::ApiError;
+use crate::if_match::{IfMatch, Version};
+use crate::json::{Given, Members};
+use crate::path::Id;
+use crate::references;
+use crate::requests::engine::{EngineDraft, EngineFields};
+use crate::state::{AppState, Now};
+use crate::views::engine::EngineView;
+
+/// Members that say nothing about what somebody changed.
+const NOT_CHANGES: [&str; 3] = ["updated_at", "password_secret_name", "discovery_enabled"];
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Answer {
+    engine: EngineView,
+    #[serde(flatten)]
+    applied: Applied,
+}
+
+/// Changes the members that the body has, and then the databases. The engine comes first: what its
+/// databases are to follow is then there, and the same request may be sent again if it did not end.
+pub(crate) async fn update(
+    State(state): State<AppState>,
+    caller: Caller,
+    Now(now): Now,
+    Id(id): Id<EngineId>,
+    if_match: IfMatch,
+    body: Members,
+) -> Result<(Version, Json<Answer>), ApiError> {
+    let fields = EngineFields::read(&body)?;
+    if let Given::Value(policy) = &fields.policy_id {
+        references::check_policy(&state, policy).await?;
+    }
+    let what = What { credentials: fields.apply_credentials, policy: fields.apply_policy };
+    for _ in 0..2 {
+        let current = references::engine(&state, &id).await?;
+        if_match.check(&current.etag)?;
+        let draft = fields.clone().update(current.value.clone(), now)?;
+        let secrets = [
+            ("password", draft.new_password.is_some()),
+            ("connection_string", draft.new_connection_string.is_some()),
+        ];
+        let engine = keep_secrets(&state, draft).await?;
+        match state.storage.engines.update(&engine, &current.etag).await {
+            // With If-Match, the next round finds another version and says so.
+            Err(error)
+                if matches!(error.kind(), StorageErrorKind::Changed | StorageErrorKind::AlreadyExists) => {}
+            Err(error) => return Err(error.into()),
+            Ok(etag) => {
+                state
+                    .storage
+                    .audit
+                    .record(&caller.actor, updated(&current.value, &engine, &secrets), now)
+                    .await;
+                let (applied, count) = apply::apply(&state, &caller.actor, &engine, what, now).await?;
+                let answer = Answer { engine: EngineView::new(&engine, count), applied };
+                return Ok((etag.into(), Json(answer)));
+            }
+        }
+    }
+    Err(ApiError::Conflict("Somebody else keeps changing this server; load it again and repeat.".to_owned()))
+}
+
+/// Keeps the new secrets of a draft and notes where they are.
+async fn keep_secrets(state: &AppState, draft: EngineDraft) -> Result<Engine, ApiError> {
+    let EngineDraft { mut engine, new_password, new_connection_string } = draft;
+    if let Some(password) = new_password {
+        engine.login.password = state.secrets.keep(SecretOwner::Engine(&engine.id), password).await?;
+    }
+    if let Some(text) = new_connection_string {
+        let owner = SecretOwner::EngineConnectionString(&engine.id);
+        engine.connection_string = state.secrets.keep(owner, text).await?;
+    }
+    Ok(engine)
+}
+
+fn updated(before: &Engine, after: &Engine, secrets: &[(&str, bool)]) -> AuditEvent {
+    let (before, shown) = (shown(before), shown(after));
+    let members = shown.as_object().into_iter().flatten();
+    let changed = members
+        .filter(|(name, value)| before[name.as_str()] != **value && !NOT_CHANGES.contains(&name.as_str()))
+        .map(|(name, _)| name.as_str());
+    let secrets = secrets.iter().filter(|(_, is_new)| *is_new).map(|(name, _)| *name);
+    let fields: Vec<&str> = changed.chain(secrets).collect();
+    AuditEvent::new(AuditAction::Update, AuditResource::Engine, after.id.as_str(), after.name.as_str())
+        .with("engine_id", after.id.as_str())
+        .with("engine_type", after.engine_type.as_str())
+        .with("updated_fields", fields)
+}
+
+/// Renders what answers show, in which there is no secret.
+fn shown(engine: &Engine) -> Value {
+    serde_json::to_value(EngineView::new(engine, 0)).unwrap_or_default()
+}
