@@ -134,9 +134,9 @@ impl Networks {
     pub async fn read(&self, now: DateTime<Utc>) -> Arc<Reading> {
         let mut known = self.known.lock().await;
         if let Some((at, reading)) = &*known {
-            let has_problem =
+            let is_good =
                 reading.as_ref().as_ref().is_ok_and(|apps| apps.iter().all(|app| app.network.is_ok()));
-            let kept = if has_problem { KEPT } else { KEPT_WITH_PROBLEM };
+            let kept = if is_good { KEPT } else { KEPT_WITH_PROBLEM };
             if now - *at < kept {
                 return reading.clone();
             }
@@ -159,11 +159,8 @@ impl Networks {
                         is set"
                 .to_owned());
         }
-        let token = match tokio::time::timeout(PATIENCE, self.token()).await {
-            Ok(Some(token)) => token,
-            Ok(None) | Err(_) => {
-                return Err("the identity of this service cannot sign in to Azure".to_owned());
-            }
+        let Ok(Some(token)) = tokio::time::timeout(PATIENCE, self.token()).await else {
+            return Err("the identity of this service cannot sign in to Azure".to_owned());
         };
         let apps = named.into_iter().map(|(kind, name)| {
             let url = self.address(subscription, group, name);
