@@ -62,7 +62,7 @@ impl Secrets {
             }
             match storage.databases.update(&database, &etag).await {
                 Err(error) if error.kind() == StorageErrorKind::Changed => {}
-                other => return Ok(other.map(|()| true)?),
+                other => return Ok(other.map(|_| true)?),
             }
         }
         Err(RowError::Busy)
@@ -78,7 +78,7 @@ impl Secrets {
             }
             match storage.engines.update(&engine, &etag).await {
                 Err(error) if error.kind() == StorageErrorKind::Changed => {}
-                other => return Ok(other.map(|()| true)?),
+                other => return Ok(other.map(|_| true)?),
             }
         }
         Err(RowError::Busy)

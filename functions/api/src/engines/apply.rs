@@ -50,6 +50,9 @@ pub(super) async fn apply(
     };
     for database in own {
         let Some((before, after)) = change(state, &database, engine, what, now).await? else { continue };
+        if after.uses_engine_credentials() {
+            databases::create::forget_password(state, &before).await;
+        }
         let policy_differs = before.policy != after.policy;
         if let Some(count) = applied.databases_policy_updated.as_mut().filter(|_| policy_differs) {
             *count += 1;

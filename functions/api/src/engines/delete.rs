@@ -1,9 +1,12 @@
 //! `DELETE /engines/{id}`: forgets a server, with its databases and their backups when asked to.
 
+use std::error::Error;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use shared::models::{AuditAction, AuditEvent, AuditResource, Engine, EngineId};
+use shared::secrets::SecretOwner;
 use shared::storage::Versioned;
 
 use crate::actor::Caller;
@@ -64,6 +67,7 @@ pub(crate) async fn delete(
         }
     }
     state.storage.engines.delete(&id).await?;
+    forget_secrets(&state, &engine).await;
     state.storage.audit.record(&caller.actor, deleted(&engine, cascade, databases_deleted), now).await;
     let message = match databases_deleted {
         None => format!("The server {} is deleted.", engine.name),
@@ -80,6 +84,20 @@ async fn refuse_with_databases(state: &AppState, engine: &Engine) -> Result<(), 
             engine.name,
             counted(count, "database")
         ))),
+    }
+}
+
+/// Deletes what the engine signed in with. Where that fails, the vault keeps a secret that nothing names.
+async fn forget_secrets(state: &AppState, engine: &Engine) {
+    let secrets = [
+        (SecretOwner::Engine(&engine.id), &engine.login.password),
+        (SecretOwner::EngineConnectionString(&engine.id), &engine.connection_string),
+    ];
+    for (owner, stored) in secrets {
+        if let Err(error) = state.secrets.forget(owner, stored).await {
+            let error: &dyn Error = &error;
+            tracing::warn!(error, engine_id = %engine.id, "a secret that is not used any more stays in the vault");
+        }
     }
 }
 

@@ -73,7 +73,8 @@ pub(crate) async fn update(
     Err(ApiError::Conflict("Somebody else keeps changing this server; load it again and repeat.".to_owned()))
 }
 
-/// Keeps the new secrets of a draft and notes where they are.
+/// Keeps the new secrets of a draft and notes where they are. Those that are kept in another place than
+/// the present one move there.
 async fn keep_secrets(state: &AppState, draft: EngineDraft) -> Result<Engine, ApiError> {
     let EngineDraft { mut engine, new_password, new_connection_string } = draft;
     if let Some(password) = new_password {
@@ -83,6 +84,7 @@ async fn keep_secrets(state: &AppState, draft: EngineDraft) -> Result<Engine, Ap
         let owner = SecretOwner::EngineConnectionString(&engine.id);
         engine.connection_string = state.secrets.keep(owner, text).await?;
     }
+    state.secrets.settle_engine(&mut engine).await?;
     Ok(engine)
 }
 

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use shared::models::{
-    Credentials, Database, DatabaseId, DatabaseName, DatabaseType, Engine, Login, PolicyChoice, PolicyId,
-    StoredSecret,
+    Credentials, Database, DatabaseId, DatabaseName, DatabaseType, DumpOptions, Engine, Login, PolicyChoice,
+    PolicyId, StoredSecret,
 };
 
 use crate::error::ApiError;
@@ -96,6 +96,7 @@ impl Wish {
             retention_days: None,
             backup_destination: None,
             compression: source.compression,
+            options: DumpOptions::default(),
             tags: std::collections::BTreeMap::new(),
             created_at: now,
             updated_at: now,
