@@ -81,6 +81,11 @@ fn random_uuid() -> uuid::Uuid {
     uuid::Uuid::new_v4()
 }
 
+/// Derives a text of 36 characters, safe in every key, from names that may hold anything.
+pub(crate) fn derived_text(names: &[&str]) -> String {
+    derived_uuid(names).to_string()
+}
+
 /// Hashes the names into a UUID; each is preceded by its length, so that no two lists collide.
 fn derived_uuid(names: &[&str]) -> uuid::Uuid {
     let parts: Vec<String> = names.iter().map(|name| format!("{}:{name};", name.len())).collect();

@@ -20,6 +20,7 @@ pub use backup::{
 };
 pub use database::{Credentials, Database, Endpoint, Engine, Login, PolicyChoice, StoredSecret};
 pub use dump_options::{CompressionFormat, DumpOptions, MOST_PATTERNS, NamePattern};
+pub(crate) use ids::derived_text;
 pub use ids::{AuditId, BackupId, ClaimId, DatabaseId, EngineId, InvalidId, JobId, PolicyId, UserId};
 pub use kinds::{
     AuthMethod, BackupStatus, DatabaseType, EngineType, Tier, TriggeredBy, UnknownName, UserRole,

@@ -15,6 +15,7 @@ use super::{
     AuditLog, AzureBlobs, AzureQueue, AzureTable, Backups, BlobStore, Claims, Databases, Engines, Jobs,
     MemoryBlobs, MemoryQueue, MemoryTable, Policies, Queue, Settings, Slots, StorageError, Table, Users,
 };
+use crate::clock::Clock;
 use crate::config::{Config, StorageConfig};
 use crate::identity;
 
@@ -104,6 +105,8 @@ impl Storage {
         let history = table(&config.names.history_table);
         let [policies, users, settings, audit, leases, slots] =
             ["backuppolicies", "users", "settings", "auditlogs", "backupleases", "backupslots"].map(&table);
+        let [index, days] = ["backupindex", "backupdays"].map(&table);
+        let backups = Backups::new(history.clone(), index.clone(), days.clone(), Clock::system());
         Self {
             databases: Databases { table: configurations.clone() },
             engines: Engines { table: engines.clone(), older: configurations.clone() },
@@ -111,13 +114,25 @@ impl Storage {
             users: Users { table: users.clone() },
             settings: Settings { table: settings.clone(), default_retention_days: config.retention_days },
             audit: AuditLog::new(audit.clone()),
-            backups: Backups { table: history.clone() },
-            claims: Claims { history: history.clone(), leases: leases.clone(), ttl: config.jobs.claim },
+            claims: Claims { history: backups.table.clone(), leases: leases.clone(), ttl: config.jobs.claim },
+            backups,
             slots: Slots { table: slots.clone() },
             jobs,
             blobs,
             signer,
-            tables: vec![configurations, engines, history, policies, users, settings, audit, leases, slots],
+            tables: vec![
+                configurations,
+                engines,
+                history,
+                policies,
+                users,
+                settings,
+                audit,
+                leases,
+                slots,
+                index,
+                days,
+            ],
             container: config.names.container.to_string(),
         }
     }
@@ -130,6 +145,7 @@ impl Storage {
         for table in &self.tables {
             table.create().await?;
         }
+        self.backups.begin_index(now).await?;
         self.jobs.create().await?;
         self.blobs.create_container(&self.container).await?;
         self.policies.seed(now).await

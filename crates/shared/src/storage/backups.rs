@@ -4,12 +4,16 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::backup_days::BackupDays;
+use super::backup_index::BackupIndex;
 use super::committed::committed;
-use super::filter::{Filter, PARTITION, ROW};
+use super::filter::{Filter, PARTITION};
+use super::history_table::HistoryTable;
 use super::repository::{self, Versioned};
-use super::rows::{self, Reader, Row as _, history_key, id_in};
-use super::table::{Entity, Expect, Query, Table, query_all};
+use super::rows::{self, Reader, Row as _, history_key};
+use super::table::{Expect, Query, Table, query_all};
 use super::{BlobStore, StorageError, StorageErrorKind};
+use crate::clock::Clock;
 use crate::models::{
     Artifact, Backup, BackupId, BackupState, BackupStatus, DatabaseId, DatabaseType, Failure, Run, Tier,
     TriggeredBy,
@@ -21,7 +25,10 @@ pub const STUCK_AFTER: TimeDelta = TimeDelta::hours(2);
 /// The backup history.
 #[derive(Debug, Clone)]
 pub struct Backups {
+    /// The rows; what is written through it is indexed.
     pub(super) table: Arc<dyn Table>,
+    pub(super) index: BackupIndex,
+    pub(super) days: BackupDays,
 }
 
 /// Which records are asked for; all conditions hold together.
@@ -50,6 +57,12 @@ impl BackupFilter {
     }
 
     pub(super) fn query(&self) -> Query {
+        let conditions = self.conditions();
+        Query { filter: (!conditions.is_empty()).then_some(Filter::And(conditions)), ..Query::default() }
+    }
+
+    /// Returns the conditions that the service can check; `matches` has all of them.
+    pub(super) fn conditions(&self) -> Vec<Filter> {
         // Only what every system writes in the same form is left to the service; `matches` does the
         // rest, since rows of earlier systems may lack a property or hold another word for it.
         let mut all = Vec::new();
@@ -81,10 +94,10 @@ impl BackupFilter {
             let day = before.format("%Y-%m-%d").to_string();
             all.push(Filter::le(PARTITION, if day.len() == 10 { day } else { "9999-12-31".to_owned() }));
         }
-        Query { filter: (!all.is_empty()).then_some(Filter::And(all)), ..Query::default() }
+        all
     }
 
-    fn matches(&self, backup: &Backup) -> bool {
+    pub(super) fn matches(&self, backup: &Backup) -> bool {
         self.databases.as_ref().is_none_or(|databases| databases.contains(&backup.database_id))
             && (self.statuses.is_empty() || self.statuses.contains(&backup.status()))
             && self.triggered_by.is_none_or(|by| backup.triggered_by == by)
@@ -96,6 +109,27 @@ impl BackupFilter {
 }
 
 impl Backups {
+    /// Makes the history of its rows and of the two tables of its index.
+    pub(super) fn new(
+        rows: Arc<dyn Table>,
+        index: Arc<dyn Table>,
+        days: Arc<dyn Table>,
+        clock: Clock,
+    ) -> Self {
+        let days = BackupDays::new(days, rows.clone(), clock);
+        let index = BackupIndex { table: index };
+        let table = Arc::new(HistoryTable { rows, index: index.clone(), days: days.clone() });
+        Self { table, index, days }
+    }
+
+    /// Makes a history whose index is in memory.
+    #[cfg(test)]
+    pub(super) fn over(rows: impl Table + 'static, clock: Clock) -> Self {
+        let [index, days]: [Arc<dyn Table>; 2] =
+            std::array::from_fn(|_| -> Arc<dyn Table> { Arc::new(super::MemoryTable::default()) });
+        Self::new(Arc::new(rows), index, days, clock)
+    }
+
     /// Stores the record of a new backup. `AlreadyExists` when it is stored already.
     pub async fn insert(&self, backup: &Backup) -> Result<(), StorageError> {
         self.table.insert(&backup.entity()).await.map(drop)
@@ -110,19 +144,6 @@ impl Backups {
         repository::get(&*self.table, &history_key(created_at, id.as_str())).await
     }
 
-    /// Reads the record with this id, whenever it was made. Reads every partition.
-    pub async fn find(&self, id: &BackupId) -> Result<Option<Backup>, StorageError> {
-        // The id ends the row key, which no filter of the service can ask for; rows of the oldest
-        // systems have it as the whole key.
-        let legacy = Query::matching(Filter::eq(ROW, id.as_str()));
-        let found: Vec<Backup> = repository::list(&*self.table, &legacy).await?;
-        if let Some(backup) = found.into_iter().next() {
-            return Ok(Some(backup));
-        }
-        let all = self.list(&BackupFilter::default()).await?;
-        Ok(all.into_iter().find(|backup| backup.id == *id))
-    }
-
     /// Reads the records that match, newest first.
     pub async fn list(&self, filter: &BackupFilter) -> Result<Vec<Backup>, StorageError> {
         if filter.databases.as_ref().is_some_and(Vec::is_empty) {
@@ -132,26 +153,6 @@ impl Backups {
         found.retain(|backup| filter.matches(backup));
         found.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.id.cmp(&a.id)));
         Ok(found)
-    }
-
-    /// Deletes a record, wherever its row is; `false` when there was none.
-    pub async fn delete(&self, backup: &Backup) -> Result<bool, StorageError> {
-        if repository::delete(&*self.table, &history_key(backup.created_at, backup.id.as_str())).await? {
-            return Ok(true);
-        }
-        // Earlier systems computed the ticks with rounding errors and in local time, or had the id
-        // alone as the row key.
-        let day = Filter::eq(PARTITION, history_key(backup.created_at, "").partition);
-        let legacy = Filter::eq(ROW, backup.id.as_str());
-        for filter in [day, legacy] {
-            let query = Query { select: vec!["job_id"], ..Query::matching(filter) };
-            let found = query_all(&*self.table, &query).await?;
-            let own = |entity: &&Entity| id_in(&entity.key.row) == backup.id.as_str();
-            if let Some(entity) = found.iter().find(own) {
-                return repository::delete(&*self.table, &entity.key).await;
-            }
-        }
-        Ok(false)
     }
 
     /// Ends the records that have shown no sign of life for two hours, and returns them: as completed

@@ -1,8 +1,6 @@
 //! Tests of the backup history: lists, rows of earlier systems, and records that nobody works on.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use std::sync::Arc;
-
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::rows::Row as _;
@@ -11,13 +9,14 @@ use super::{
     BackupFilter, Backups, Fault, FaultyTable, MemoryBlobs, MemoryTable, STUCK_AFTER, StorageErrorKind,
     TableCall,
 };
+use crate::clock::Clock;
 use crate::models::{
     Attempt, Backup, BackupState, BackupStatus, DatabaseType, Failure, Run, Tier, TriggeredBy,
 };
 
 fn backups() -> (Backups, FaultyTable) {
     let table = FaultyTable::new(MemoryTable::default());
-    (Backups { table: Arc::new(table.clone()) }, table)
+    (Backups::over(table.clone(), Clock::fixed(at(1000))), table)
 }
 
 fn at(hours: i64) -> DateTime<Utc> {

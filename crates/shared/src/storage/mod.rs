@@ -14,6 +14,15 @@ mod azure_blob_read;
 mod azure_blob_test;
 mod azure_queue;
 mod azure_table;
+mod backup_days;
+#[cfg(test)]
+mod backup_days_test;
+mod backup_index;
+#[cfg(test)]
+mod backup_index_test;
+mod backup_pages;
+mod backup_rebuild;
+mod backup_search;
 mod backups;
 #[cfg(test)]
 mod backups_test;
@@ -34,6 +43,7 @@ mod faulty_queue;
 #[cfg(any(test, feature = "testing"))]
 mod faulty_table;
 pub mod filter;
+mod history_table;
 pub mod jobs;
 mod locate;
 mod memory_blob;
@@ -49,6 +59,7 @@ mod slots;
 #[cfg(test)]
 mod slots_test;
 pub mod table;
+mod tally;
 mod wire;
 
 pub use account::{OpenError, Storage};
@@ -56,6 +67,8 @@ pub use audit_log::AuditLog;
 pub use azure_blob::AzureBlobs;
 pub use azure_queue::AzureQueue;
 pub use azure_table::AzureTable;
+pub use backup_pages::{BackupPage, Counts};
+pub use backup_rebuild::Rebuilt;
 pub use backups::{BackupFilter, Backups, STUCK_AFTER, last_sign_of_life};
 pub use blob::{Blob, BlobAddress, BlobListing, BlobProperties, BlobStore, ByteStream, CommitOptions};
 pub use blob_rules::check_metadata;
@@ -78,3 +91,4 @@ pub use rows::UnreadableRow;
 pub use signer::{LentKey, SignError, Signer};
 pub use slots::{Reservation, SlotState, Slots};
 pub use table::Table;
+pub use tally::{Group, Tally};

@@ -8,8 +8,8 @@ use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use shared::config::Environment;
-use shared::models::{AuditAction, AuditEvent, AuditResource, Backup, DatabaseId, EngineId};
-use shared::storage::{BackupFilter, BlobAddress, SignError};
+use shared::models::{AuditAction, AuditEvent, AuditResource, Backup, EngineId};
+use shared::storage::{BlobAddress, SignError};
 use storage_account::BlobReadSas;
 use url::Url;
 
@@ -69,10 +69,15 @@ pub(crate) async fn download(
     }))
 }
 
-/// Reads the name of the file; one that an address would resolve to another file is refused.
-fn blob_name(query: &Query) -> Result<&str, ApiError> {
-    let name = query.text("blob_name").ok_or_else(|| ApiError::field("blob_name", "is required"))?;
-    let bad = name.chars().count() > LONGEST_NAME
+/// Reads the name of the file.
+pub(crate) fn blob_name(query: &Query) -> Result<&str, ApiError> {
+    check_name(query.text("blob_name").ok_or_else(|| ApiError::field("blob_name", "is required"))?)
+}
+
+/// Refuses a name that is none, or that an address would resolve to another file.
+pub(crate) fn check_name(name: &str) -> Result<&str, ApiError> {
+    let bad = name.is_empty()
+        || name.chars().count() > LONGEST_NAME
         || name.contains('\\')
         || name.chars().any(char::is_control)
         || name.starts_with('/')
@@ -82,14 +87,9 @@ fn blob_name(query: &Query) -> Result<&str, ApiError> {
     if bad { Err(ApiError::field("blob_name", "is not the name of a backup file")) } else { Ok(name) }
 }
 
-/// Finds the newest record that names the file. The name holds the database's id, in second place or,
-/// in the layout of earlier systems, in first.
+/// Finds the newest record that names the file.
 async fn record(state: &AppState, name: &str) -> Result<Option<Backup>, ApiError> {
-    let databases: Vec<DatabaseId> = name.split('/').take(2).filter_map(|part| part.parse().ok()).collect();
-    let filter = BackupFilter { databases: Some(databases), ..BackupFilter::default() };
-    let records = state.storage.backups.list(&filter).await?;
-    let names_it = |backup: &Backup| backup.artifact().is_some_and(|artifact| artifact.blob_name == name);
-    Ok(records.into_iter().find(names_it))
+    Ok(state.storage.backups.of_blob(name).await?.into_iter().next())
 }
 
 async fn sign(state: &AppState, sas: &BlobReadSas<'_>, now: DateTime<Utc>) -> Result<Url, ApiError> {

@@ -40,7 +40,8 @@ pub(crate) async fn list(State(state): State<AppState>, query: Query) -> Result<
     };
     let databases = state.storage.databases.list().await?;
     filter.databases = wanted(query.text("database_id"), query.text("engine_id"), &databases);
-    let found = state.storage.backups.list(&filter).await?;
+    let offset = (page - 1).saturating_mul(page_size);
+    let found = state.storage.backups.page(&filter, offset, page_size).await?;
     let engines = state.storage.engines.list().await?;
     let names: BTreeMap<EngineId, String> =
         engines.into_iter().map(|engine| (engine.id, engine.name)).collect();
@@ -51,11 +52,10 @@ pub(crate) async fn list(State(state): State<AppState>, query: Query) -> Result<
             Some((database.id, EngineOfBackup { engine_name: names.get(&engine_id).cloned(), engine_id }))
         })
         .collect();
-    let total_count = found.len();
+    let total_count = found.total;
     let backups: Vec<BackupView> = found
+        .backups
         .into_iter()
-        .skip((page - 1).saturating_mul(page_size))
-        .take(page_size)
         .map(|backup| {
             let engine = engines.get(&backup.database_id).cloned();
             BackupView::new(backup, engine)

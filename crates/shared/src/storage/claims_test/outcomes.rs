@@ -1,8 +1,7 @@
 //! What comes of asking for a claim, and of ending one, when nothing goes wrong.
 
-use std::sync::Arc;
-
 use super::world::{TTL, World, artifact, at, busy, failure, finished, job, job_of, planned};
+use crate::clock::Clock;
 use crate::models::{BackupState, BackupStatus, DumpProgress};
 use crate::storage::{Backups, ClaimOutcome, MemoryBlobs, STUCK_AFTER, jobs};
 
@@ -22,7 +21,7 @@ async fn a_free_job_is_granted_and_its_record_begins() {
 async fn the_record_that_the_sender_made_is_used() {
     let world = World::new();
     let job = job("1");
-    let sent = Backups { table: Arc::new(world.history.clone()) };
+    let sent = Backups::over(world.history.clone(), Clock::system());
     sent.insert(&job.record()).await.unwrap();
     let claim = world.granted(&job, at(5)).await;
     assert_eq!(claim.backup.id, job.record().id);
@@ -107,7 +106,7 @@ async fn a_long_attempt_that_failed_just_now_is_not_stuck() {
     let mut claim = world.granted(&job("1"), at(0)).await;
     world.claims.keep_alive(&mut claim, DumpProgress::default(), at(7000)).await.unwrap();
     world.claims.retry_later(claim, failure("the network broke")).await.unwrap();
-    let history = Backups { table: Arc::new(world.history.clone()) };
+    let history = Backups::over(world.history.clone(), Clock::system());
     assert!(history.end_stuck(&MemoryBlobs::default(), at(7300)).await.unwrap().is_empty());
     assert_eq!(history.end_stuck(&MemoryBlobs::default(), at(7000) + STUCK_AFTER).await.unwrap().len(), 1);
 }
