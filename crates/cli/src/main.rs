@@ -6,6 +6,7 @@ mod choose;
 mod down;
 mod ending;
 mod list;
+mod migrate;
 mod progress;
 mod restore;
 mod rotate_secrets;
@@ -40,6 +41,8 @@ enum Command {
     List(list::Options),
     /// Moves stored passwords to where they are kept now, for instance under a new key
     RotateSecrets(rotate_secrets::Options),
+    /// Brings what earlier systems have stored into today's form; says only what, without --apply
+    Migrate(migrate::Options),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +63,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Restore(options) => Ok(restore::run(options).await?),
         Command::List(options) => Ok(list::run(options).await?),
         Command::RotateSecrets(options) => Ok(rotate_secrets::run(options).await?),
+        Command::Migrate(options) => Ok(migrate::run(options).await?),
     }
 }
 

@@ -239,6 +239,19 @@ impl Members {
         })
     }
 
+    /// Reads a list of 1 to so many texts.
+    pub(crate) fn texts(&self, name: &str, most: usize) -> Result<Vec<&str>, ApiError> {
+        let texts = self.member(name).map(|value| {
+            let items = value.as_array().ok_or_else(|| wrong(name, "a list of texts", value))?;
+            if !(1..=most).contains(&items.len()) {
+                return Err(ApiError::field(name, format!("must have 1 to {most} items")));
+            }
+            let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+            texts.ok_or_else(|| ApiError::field(name, "every item must be a text"))
+        });
+        texts?.not_null(name)?.ok_or_else(|| ApiError::Invalid(format!("Missing: {name}.")))
+    }
+
     fn member(&self, name: &str) -> Given<&Value> {
         match self.0.get(name) {
             None => Given::Absent,

@@ -21,6 +21,7 @@ mod cors;
 mod databases;
 mod engines;
 mod error;
+mod figures;
 mod if_match;
 mod json;
 mod observe;
@@ -46,6 +47,7 @@ use axum::response::{IntoResponse as _, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
+pub use figures::Figures;
 pub use state::{AppState, StartError};
 
 /// Builds the router. The Functions host forwards paths whole, so the prefix is part of them.

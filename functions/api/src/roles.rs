@@ -34,7 +34,7 @@ const OPERATOR: Access = Access::Role(UserRole::Operator);
 const ADMIN: Access = Access::Role(UserRole::Admin);
 
 /// Every route of the contract, in its order.
-pub const ROUTES: [Route; 51] = [
+pub const ROUTES: [Route; 52] = [
     route("GET", "/health", ANYBODY),
     route("GET", "/version", ANYBODY),
     route("GET", "/system-status", VIEWER),
@@ -63,6 +63,7 @@ pub const ROUTES: [Route; 51] = [
     route("DELETE", "/backups/delete", OPERATOR),
     route("POST", "/backups/delete-bulk", OPERATOR),
     route("DELETE", "/backups/{backup_id}", OPERATOR),
+    route("POST", "/backups/{backup_id}/cancel", OPERATOR),
     route("GET", "/storage-stats", VIEWER),
     route("GET", "/backup-policies", VIEWER),
     route("POST", "/backup-policies", ADMIN),
@@ -159,6 +160,7 @@ mod tests {
         DELETE /backups/delete: operator
         POST /backups/delete-bulk: operator
         DELETE /backups/{backup_id}: operator
+        POST /backups/{backup_id}/cancel: operator
         GET /storage-stats: viewer
         GET /backup-policies: viewer
         POST /backup-policies: admin

@@ -28,6 +28,8 @@ fn built() -> Vec<Built> {
         get("/health", system::health::health),
         get("/version", system::version::version),
         get("/vnet-status", system::vnet_status::vnet_status),
+        get("/system-status", system::status::status),
+        get("/backup-alerts", system::alerts::alerts),
         get("/databases", databases::list::list),
         post("/databases", databases::create::create),
         post("/databases/test-connection", databases::test_connection::test_connection),
@@ -48,6 +50,11 @@ fn built() -> Vec<Built> {
         get("/backups", backups::list::list),
         get("/backups/files", backups::files::files),
         get("/backups/download", backups::download::download),
+        delete("/backups/delete", backups::delete::file),
+        post("/backups/delete-bulk", backups::delete::bulk),
+        delete("/backups/{backup_id}", backups::delete::record),
+        post("/backups/{backup_id}/cancel", backups::cancel::cancel),
+        get("/storage-stats", system::storage_stats::storage_stats),
         get("/backup-policies", policies::list::list),
         post("/backup-policies", policies::create::create),
         get("/backup-policies/{id}", policies::get::get),
@@ -102,6 +109,7 @@ mod tests {
             networks: Arc::new(
                 Networks::with_token(&config, "token").unwrap_or_else(|error| panic!("{error}")),
             ),
+            figures: crate::Figures::default(),
             clock: Clock::fixed(chrono::DateTime::UNIX_EPOCH),
             config: Arc::new(config),
         })
@@ -116,7 +124,7 @@ mod tests {
         let mut seen = Vec::new();
         for Built { method, path, .. } in built() {
             let Some(access) = access(&method, path) else { panic!("{method} {path} has no role") };
-            let address = format!("/api{}", path.replace("{id}", "x"));
+            let address = format!("/api{}", path.replace("{id}", "x").replace("{backup_id}", "x"));
             let mut request = Request::new(Body::empty());
             *request.method_mut() = method.clone();
             *request.uri_mut() = address.parse().unwrap_or_default();

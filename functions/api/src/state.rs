@@ -15,6 +15,8 @@ use shared::networks::Networks;
 use shared::secrets::{self, Secrets};
 use shared::storage::{OpenError, Storage};
 
+use crate::figures::Figures;
+
 /// What the handlers share.
 #[derive(Debug, Clone)]
 pub struct AppState {
@@ -28,6 +30,8 @@ pub struct AppState {
     pub tools: Arc<Tools>,
     /// The look at the networks of the function apps.
     pub networks: Arc<Networks>,
+    /// Figures that are kept for a minute.
+    pub figures: Figures,
     /// The clock.
     pub clock: Clock,
 }
@@ -58,6 +62,7 @@ impl AppState {
             secrets: Secrets::open(&config)?,
             tools: Arc::new(tools),
             networks: Arc::new(Networks::new(&config)?),
+            figures: Figures::default(),
             clock: Clock::system(),
             config: Arc::new(config),
         })

@@ -70,7 +70,7 @@ async fn make(
         let mut claim = claim.lock().await;
         let (now, claims) = (state.clock.now(), &state.storage.claims);
         let left = claim.holds_for(now);
-        in_time(left, claims.confirm(&mut claim, now)).await?;
+        in_time(left, claims.begin_commit(&mut claim, now)).await?;
         // The blob tells it too, for the case that nobody lives to write the record.
         Ok::<_, AttemptError>(committed::remarks(remarks.consistency(), &remarks.warnings()))
     };

@@ -21,15 +21,15 @@ const ROWS: &str = "
     INSERT INTO z_last VALUES (1), (2), (3);";
 
 /// A backup that stands still in the middle of its dump.
-struct Standing {
-    stack: Stack,
-    database: String,
-    job: String,
-    lock: mariadb::Lock,
+pub(crate) struct Standing {
+    pub(crate) stack: Stack,
+    pub(crate) database: String,
+    pub(crate) job: String,
+    pub(crate) lock: mariadb::Lock,
 }
 
 impl Standing {
-    async fn start(name: &str) -> Self {
+    pub(crate) async fn start(name: &str) -> Self {
         let server = mariadb::Server::get();
         let stack = Stack::start().await;
         server.create(name);
@@ -141,7 +141,7 @@ async fn killed_storage_loses_nothing() {
 }
 
 /// What a test sees of the blobs.
-trait Blobs {
+pub(crate) trait Blobs {
     async fn blobs(&self) -> Vec<String>;
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod cancel;
 mod failures;
 mod kills;
 mod main_job;

@@ -59,6 +59,8 @@ names! {
         AccessRequestRejected = "access_request_rejected",
         /// The settings were changed.
         SettingsUpdated = "settings_updated",
+        /// Somebody cancelled a backup.
+        BackupCancelled = "backup_cancelled",
     }
 }
 

@@ -57,6 +57,8 @@ fn backup(id: &str, created_at: DateTime<Utc>, database: &str, status: BackupSta
         bytes: Some(10),
         format: None,
         sha256: None,
+        consistency: None,
+        warnings: crate::models::Warnings::default(),
     };
     Backup {
         id: id.parse().unwrap(),

@@ -83,6 +83,8 @@ fn artifact(name: &str) -> Artifact {
         bytes: Some(7),
         format: None,
         sha256: None,
+        consistency: None,
+        warnings: crate::models::Warnings::default(),
     }
 }
 

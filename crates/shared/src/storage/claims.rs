@@ -182,6 +182,17 @@ impl Claims {
         self.extend_lease(claim, now + self.ttl()).await
     }
 
+    /// Extends the claim and marks the record, right before the artifact is committed.
+    ///
+    /// The mark and a cancellation are writes to the same version of the record, so one of them finds
+    /// that the other came first: a backup that was cancelled is not committed, and one that is about to
+    /// be committed is not cancelled any more.
+    pub async fn begin_commit(&self, claim: &mut Claim, now: DateTime<Utc>) -> Result<(), ClaimError> {
+        self.confirm(claim, now).await?;
+        let mark = Properties::from([(rows::COMMIT_BEGUN_AT.to_owned(), date_time(now))]);
+        self.write_record(claim, &mark).await
+    }
+
     async fn extend_lease(&self, claim: &mut Claim, until: DateTime<Utc>) -> Result<(), ClaimError> {
         let lease = Properties::from([("expires_at".to_owned(), date_time(until))]);
         match self.leases.merge(&claim.lease.key, &lease, &Expect::Version(claim.lease.etag.clone())).await {
@@ -241,6 +252,7 @@ impl Claims {
             // Should the upload have succeeded after all, the next attempt finds it by the plan. The
             // last sign of life stays too: the record has not been waiting since it was made.
             properties.retain(|name, _| !name.starts_with("planned_") && name != "heartbeat_at");
+            properties.insert(rows::COMMIT_BEGUN_AT.to_owned(), "".into());
         }
         let written = self.write_record_patiently(&mut claim, &properties).await;
         self.release_lease(&claim.lease).await;

@@ -28,6 +28,9 @@ mod backups;
 mod backups_test;
 mod blob;
 mod blob_rules;
+mod cancel;
+#[cfg(test)]
+mod cancel_test;
 mod claims;
 #[cfg(test)]
 mod claims_test;
@@ -51,6 +54,7 @@ mod memory_table;
 mod prepare;
 mod queue;
 mod repository;
+mod requests;
 mod rows;
 #[cfg(any(test, feature = "testing"))]
 mod script;
@@ -72,6 +76,7 @@ pub use backup_rebuild::Rebuilt;
 pub use backups::{BackupFilter, Backups, STUCK_AFTER, last_sign_of_life};
 pub use blob::{Blob, BlobAddress, BlobListing, BlobProperties, BlobStore, ByteStream, CommitOptions};
 pub use blob_rules::check_metadata;
+pub use cancel::CancelOutcome;
 pub use claims::{Claim, ClaimError, ClaimOutcome, Claims, MOST_RETRIES};
 pub use configurations::{Databases, Engines, Policies, Settings, Users};
 pub use error::{StorageError, StorageErrorKind};
@@ -87,6 +92,7 @@ pub use memory_blob::MemoryBlobs;
 pub use memory_table::MemoryTable;
 pub use queue::{LONGEST_MESSAGE, MemoryQueue, Queue};
 pub use repository::Versioned;
+pub use requests::BackupRequest;
 pub use rows::UnreadableRow;
 pub use signer::{LentKey, SignError, Signer};
 pub use slots::{Reservation, SlotState, Slots};

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use shared::models::DatabaseId;
-use shared::storage::BackupFilter;
+use shared::storage::{BackupFilter, Tally};
 
 use crate::error::ApiError;
 use crate::path::Id;
@@ -15,7 +15,7 @@ use crate::texts::size_text;
 #[derive(Debug, Serialize)]
 pub(crate) struct Stats {
     database_id: DatabaseId,
-    count: usize,
+    count: u64,
     total_size_bytes: u64,
     total_size_formatted: String,
 }
@@ -26,13 +26,11 @@ pub(crate) async fn stats(
     Id(id): Id<DatabaseId>,
 ) -> Result<Json<Stats>, ApiError> {
     references::database(&state, &id).await?;
-    let backups = state.storage.backups.list(&BackupFilter::of(&id)).await?;
-    let sizes = backups.iter().filter_map(|backup| backup.artifact()?.bytes);
-    let total = sizes.fold(0, u64::saturating_add);
+    let Tally { count, bytes } = state.storage.backups.counts().await?.total(&BackupFilter::of(&id));
     Ok(Json(Stats {
         database_id: id,
-        count: backups.len(),
-        total_size_bytes: total,
-        total_size_formatted: size_text(total),
+        count,
+        total_size_bytes: bytes,
+        total_size_formatted: size_text(bytes),
     }))
 }

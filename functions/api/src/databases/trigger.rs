@@ -2,14 +2,15 @@
 //!
 //! What must stay true: the record is there before the message, and no record is left behind by a
 //! request that failed. Several requests at once make one job, as a rule; where two slip through, the
-//! claim keeps their dumps apart.
+//! claim keeps their dumps apart. Requests with the same `Idempotency-Key` are answered with the same job,
+//! whichever program answers them.
 
 use std::error::Error;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use shared::connection;
@@ -17,7 +18,9 @@ use shared::models::{
     AuditAction, AuditEvent, AuditResource, Backup, BackupId, BackupJob, BackupStatus, Cause, Database,
     DatabaseId, EngineId, JobId, TriggeredBy,
 };
-use shared::storage::{BackupFilter, STUCK_AFTER, StorageError, StorageErrorKind, last_sign_of_life};
+use shared::storage::{
+    BackupFilter, BackupRequest, STUCK_AFTER, StorageError, StorageErrorKind, last_sign_of_life,
+};
 
 use crate::actor::Caller;
 use crate::error::ApiError;
@@ -27,6 +30,9 @@ use crate::state::{AppState, Now};
 
 /// How far back an unfinished job is looked for; with all its retries, none lives this long.
 const LOOK_BACK: TimeDelta = TimeDelta::days(2);
+
+/// The longest name that a request may give itself.
+const LONGEST_KEY: usize = 255;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
@@ -42,39 +48,95 @@ pub(crate) async fn trigger(
     caller: Caller,
     Now(now): Now,
     Id(id): Id<DatabaseId>,
+    headers: HeaderMap,
 ) -> Result<(StatusCode, Json<Answer>), ApiError> {
+    let name = idempotency_key(&headers)?;
     let database = references::database(&state, &id).await?.value;
-    check_credentials(&state, &database).await?;
-    if let Some(live) = live_jobs(&state, &id, now).await?.into_iter().next() {
+    let Some(name) = name else { return queue(&state, &caller, now, &database, None).await };
+    let request = state.storage.backups.reserve_request(&id, name, now).await?;
+    if let Some(job_id) = request.answered {
+        return Ok(repeated(&database, job_id));
+    }
+    if request.repeated
+        && let Some(ended) =
+            state.storage.backups.of_job(&request.job_id).await?.into_iter().find(Backup::is_finished)
+    {
+        // The program died between its message and the note of its answer.
+        return Ok(repeated(&database, ended.job_id));
+    }
+    let answer = queue(&state, &caller, now, &database, Some(&request)).await?;
+    if let Err(error) = state.storage.backups.note_answer(&request, &answer.1.job_id).await {
+        // The same request would queue the same job again, which has its effect once.
+        tracing::warn!(error = &error as &dyn Error, "the answer to a request with a key could not be noted");
+    }
+    Ok(answer)
+}
+
+/// Reads the name that a request has given itself.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let (Some(value), further) = (values.next(), values.next()) else { return Ok(None) };
+    let text = value.as_bytes();
+    let usable = (1..=LONGEST_KEY).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic);
+    match value.to_str() {
+        Ok(text) if usable && further.is_none() => Ok(Some(text)),
+        Ok(_) | Err(_) => {
+            let rule = format!("must come once, with 1 to {LONGEST_KEY} visible ASCII characters");
+            Err(ApiError::field("Idempotency-Key", rule))
+        }
+    }
+}
+
+/// Makes and queues a job, unless one is queued or running already.
+async fn queue(
+    state: &AppState,
+    caller: &Caller,
+    now: DateTime<Utc>,
+    database: &Database,
+    request: Option<&BackupRequest>,
+) -> Result<(StatusCode, Json<Answer>), ApiError> {
+    let id = &database.id;
+    check_credentials(state, database).await?;
+    if let Some(live) = live_jobs(state, id, now).await?.into_iter().next() {
         if live.status() == BackupStatus::Pending {
             // The program may have died between its record and its message. A second message has no
             // effect of its own.
             let ids = (live.job_id.clone(), live.id.clone());
-            let job = BackupJob::new(&database, Cause::Manual, ids, live.created_at);
+            let job = BackupJob::new(database, Cause::Manual, ids, live.created_at);
             state.storage.jobs.send(&job, Duration::ZERO).await?;
         }
         return Ok(already(live));
     }
-    let job = BackupJob::new(&database, Cause::Manual, (JobId::random(), BackupId::random()), now);
+    let (ids, created_at) = match request {
+        Some(request) => ((request.job_id.clone(), request.backup_id.clone()), request.created_at),
+        None => ((JobId::random(), BackupId::random()), now),
+    };
+    let job = BackupJob::new(database, Cause::Manual, ids, created_at);
     let record = job.record();
-    match state.storage.backups.insert(&record).await {
-        // The ids are new: it is our own record, whose answer was lost on its way.
-        Err(error) if error.kind() == StorageErrorKind::AlreadyExists => {}
-        other => other?,
-    }
-    let message_id = match send(&state, &job, now).await {
+    let first = match state.storage.backups.insert(&record).await {
+        // The ids are new: it is our own record, whose answer was lost on its way. With a key it may be
+        // that of the same request.
+        Err(error) if error.kind() == StorageErrorKind::AlreadyExists => request.is_none(),
+        other => {
+            other?;
+            true
+        }
+    };
+    let message_id = match send(state, &job, now).await {
         Ok(Sent::Message(id)) => id,
         Ok(Sent::NotNeeded(earlier)) => {
-            take_back(&state, &record).await;
+            take_back(state, &record).await;
             return Ok(already(*earlier));
         }
         Err(error) => {
-            take_back(&state, &record).await;
+            take_back(state, &record).await;
             return Err(error.into());
         }
     };
     tracing::info!(database_id = %id, job_id = %job.id, "a backup is queued");
-    state.storage.audit.record(&caller.actor, triggered(&database, &job), now).await;
+    if first {
+        state.storage.audit.record(&caller.actor, triggered(database, &job), now).await;
+    }
     let message = format!("A backup of {} is queued.", database.name);
     Ok((StatusCode::ACCEPTED, Json(Answer { message, job_id: job.id, queue_message_id: Some(message_id) })))
 }
@@ -132,6 +194,11 @@ async fn take_back(state: &AppState, record: &Backup) {
             "the record of a job that was not sent could not be deleted; it ends as failed after two hours"
         );
     }
+}
+
+fn repeated(database: &Database, job_id: JobId) -> (StatusCode, Json<Answer>) {
+    let message = format!("This backup of {} was asked for before; its job is answered.", database.name);
+    (StatusCode::ACCEPTED, Json(Answer { message, job_id, queue_message_id: None }))
 }
 
 fn already(backup: Backup) -> (StatusCode, Json<Answer>) {

@@ -9,6 +9,8 @@ mod delete;
 mod dump_options;
 mod engines;
 mod engines_change;
+mod figures;
+mod history;
 mod import;
 mod networks;
 mod policies;

@@ -196,6 +196,7 @@ impl World {
             secrets: Secrets::open(&config).unwrap(),
             tools: Arc::new(Tools::standard()),
             networks: Arc::new(Networks::with_token(&config, "the-token").unwrap()),
+            figures: api::Figures::default(),
             clock: Clock::fixed(at(NOW)),
             config: Arc::new(config),
         };
@@ -340,6 +341,12 @@ impl World {
         backup.state = BackupState::Completed { run, artifact: Some(artifact) };
         self.state.storage.backups.insert(&backup).await.unwrap();
         backup
+    }
+
+    /// Returns the names of the files in a container.
+    pub(crate) async fn blobs_in(&self, container: &str) -> Vec<String> {
+        let page = self.blobs.list(container, "", None, 100).await.unwrap();
+        page.blobs.into_iter().map(|blob| blob.name).collect()
     }
 
     /// Stores a file.

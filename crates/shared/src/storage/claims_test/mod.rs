@@ -5,4 +5,4 @@ mod holders;
 mod interleavings;
 mod lost_answers;
 mod outcomes;
-mod world;
+pub(super) mod world;

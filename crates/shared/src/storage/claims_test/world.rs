@@ -14,19 +14,19 @@ use crate::storage::table::{Query, Table, query_all};
 use crate::storage::{Claim, ClaimOutcome, Claims, FaultyTable, MemoryTable, StorageError};
 
 /// How long a claim holds in these tests.
-pub(super) const TTL: TimeDelta = TimeDelta::seconds(120);
+pub(in crate::storage) const TTL: TimeDelta = TimeDelta::seconds(120);
 
 /// Two tables, each in memory and wrapped so that its calls can fail.
 #[derive(Debug, Clone)]
-pub(super) struct World {
-    pub(super) history: FaultyTable,
-    pub(super) leases: FaultyTable,
-    pub(super) claims: Claims,
+pub(in crate::storage) struct World {
+    pub(in crate::storage) history: FaultyTable,
+    pub(in crate::storage) leases: FaultyTable,
+    pub(in crate::storage) claims: Claims,
     memory: [MemoryTable; 2],
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(in crate::storage) fn new() -> Self {
         let memory = [MemoryTable::default(), MemoryTable::default()];
         let [history, leases] = memory.clone().map(FaultyTable::new);
         let claims = claims(Arc::new(history.clone()), Arc::new(leases.clone()));
@@ -34,59 +34,59 @@ impl World {
     }
 
     /// Claims on the same rows, without the failures of this world.
-    pub(super) fn healthy(&self) -> Claims {
+    pub(in crate::storage) fn healthy(&self) -> Claims {
         let [history, leases] = self.memory.clone();
         claims(Arc::new(history), Arc::new(leases))
     }
 
     /// Claims a job that must be free.
-    pub(super) async fn granted(&self, job: &BackupJob, now: DateTime<Utc>) -> Claim {
+    pub(in crate::storage) async fn granted(&self, job: &BackupJob, now: DateTime<Utc>) -> Claim {
         granted(self.claims.claim(job, now).await)
     }
 
     /// Reads the one record of the history.
-    pub(super) async fn record(&self) -> Backup {
+    pub(in crate::storage) async fn record(&self) -> Backup {
         let records = self.records().await;
         assert_eq!(records.len(), 1, "{records:?}");
         records.into_iter().next().unwrap()
     }
 
-    pub(super) async fn records(&self) -> Vec<Backup> {
+    pub(in crate::storage) async fn records(&self) -> Vec<Backup> {
         let rows = query_all(&self.memory[0], &Query::default()).await.unwrap();
         rows.iter().map(|row| Backup::from_entity(row).unwrap()).collect()
     }
 
     /// Changes the state of the one record behind everybody's back.
-    pub(super) async fn set_state(&self, state: BackupState) {
+    pub(in crate::storage) async fn set_state(&self, state: BackupState) {
         let record = Backup { state, ..self.record().await };
         let entity = record.entity();
         self.memory[0].insert_or_merge(&entity.key, &entity.properties).await.unwrap();
     }
 
-    pub(super) async fn leases(&self) -> usize {
+    pub(in crate::storage) async fn leases(&self) -> usize {
         query_all(&self.memory[1], &Query::default()).await.unwrap().len()
     }
 }
 
-pub(super) fn claims(history: Arc<dyn Table>, leases: Arc<dyn Table>) -> Claims {
+pub(in crate::storage) fn claims(history: Arc<dyn Table>, leases: Arc<dyn Table>) -> Claims {
     Claims { history, leases, ttl: TTL.to_std().unwrap_or(Duration::MAX) }
 }
 
-pub(super) fn granted(outcome: Result<ClaimOutcome, StorageError>) -> Claim {
+pub(in crate::storage) fn granted(outcome: Result<ClaimOutcome, StorageError>) -> Claim {
     match outcome.unwrap() {
         ClaimOutcome::Granted(claim) => *claim,
         other @ (ClaimOutcome::Finished(_) | ClaimOutcome::Busy(_)) => panic!("not granted: {other:?}"),
     }
 }
 
-pub(super) fn busy(outcome: Result<ClaimOutcome, StorageError>) -> DateTime<Utc> {
+pub(in crate::storage) fn busy(outcome: Result<ClaimOutcome, StorageError>) -> DateTime<Utc> {
     match outcome.unwrap() {
         ClaimOutcome::Busy(until) => until,
         other @ (ClaimOutcome::Finished(_) | ClaimOutcome::Granted(_)) => panic!("not busy: {other:?}"),
     }
 }
 
-pub(super) fn finished(outcome: Result<ClaimOutcome, StorageError>) -> BackupStatus {
+pub(in crate::storage) fn finished(outcome: Result<ClaimOutcome, StorageError>) -> BackupStatus {
     match outcome.unwrap() {
         ClaimOutcome::Finished(backup) => backup.status(),
         other @ (ClaimOutcome::Busy(_) | ClaimOutcome::Granted(_)) => panic!("not finished: {other:?}"),
@@ -94,11 +94,11 @@ pub(super) fn finished(outcome: Result<ClaimOutcome, StorageError>) -> BackupSta
 }
 
 /// A job of the database `db`.
-pub(super) fn job(id: &str) -> BackupJob {
+pub(in crate::storage) fn job(id: &str) -> BackupJob {
     job_of("db", id)
 }
 
-pub(super) fn job_of(database: &str, id: &str) -> BackupJob {
+pub(in crate::storage) fn job_of(database: &str, id: &str) -> BackupJob {
     BackupJob {
         id: id.parse::<JobId>().unwrap(),
         backup_id: Some(format!("record-of-{id}").parse::<BackupId>().unwrap()),
@@ -119,11 +119,11 @@ pub(super) fn job_of(database: &str, id: &str) -> BackupJob {
 }
 
 /// The instant so many seconds after the jobs were made.
-pub(super) fn at(seconds: i64) -> DateTime<Utc> {
+pub(in crate::storage) fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_764_928_800 + seconds, 0).unwrap()
 }
 
-pub(super) fn artifact() -> Artifact {
+pub(in crate::storage) fn artifact() -> Artifact {
     Artifact {
         blob_name: "mysql/db/20251205_100000.sql.gz".to_owned(),
         blob_url: Some("http://127.0.0.1:10000/a/backups/mysql/db/20251205_100000.sql.gz".to_owned()),
@@ -136,10 +136,10 @@ pub(super) fn artifact() -> Artifact {
     }
 }
 
-pub(super) fn planned(name: &str) -> PlannedBlob {
+pub(in crate::storage) fn planned(name: &str) -> PlannedBlob {
     PlannedBlob { container: "backups".parse().unwrap(), name: name.to_owned() }
 }
 
-pub(super) fn failure(message: &str) -> Failure {
+pub(in crate::storage) fn failure(message: &str) -> Failure {
     Failure::new("Test", message)
 }

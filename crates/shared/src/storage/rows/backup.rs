@@ -93,6 +93,21 @@ pub(crate) fn claimed(now: DateTime<Utc>, retry_count: u32, planned: Option<&Pla
         ("planned_blob_name", text(planned.map(|planned| &planned.name))),
         ("bytes_dumped", size(0)),
         ("bytes_uploaded", size(0)),
+        (COMMIT_BEGUN_AT, "".into()),
+    ])
+}
+
+/// When the attempt that runs began to commit its artifact; empty before that.
+pub(crate) const COMMIT_BEGUN_AT: &str = "commit_begun_at";
+
+/// The properties that a cancellation changes.
+pub(crate) fn cancelled(run: &Run) -> Properties {
+    properties([
+        ("status", BackupStatus::Cancelled.as_str().into()),
+        ("completed_at", instant(run.finished_at)),
+        ("duration_seconds", Value::Double(run.seconds.unwrap_or(0.0))),
+        ("error_message", "".into()),
+        ("error_details", "".into()),
     ])
 }
 

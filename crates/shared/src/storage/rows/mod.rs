@@ -17,7 +17,10 @@ pub(crate) mod settings;
 mod tests;
 pub(crate) mod user;
 
-pub(crate) use backup::{claimed as backup_claimed, heartbeat as backup_heartbeat, planned_blob};
+pub(crate) use backup::{
+    COMMIT_BEGUN_AT, cancelled as backup_cancelled, claimed as backup_claimed, heartbeat as backup_heartbeat,
+    planned_blob,
+};
 pub(crate) use history_key::{history_key, id_in};
 pub(crate) use read::{Reader, date_time, parse_date_time};
 

@@ -1,10 +1,13 @@
-//! Measures whole backups: `bench backup [MEGABYTES]`, called by `scripts/bench`.
+//! Measures, called by `scripts/bench`: `bench backup [MEGABYTES]` whole backups, `bench api [ROWS]` the
+//! routes of the API that lists and figures come from.
 //!
-//! Each line is one way to get a dump of the same database into the same storage. Seconds depend on
+//! Each line of the first is one way to get a dump of the same database into the same storage. Seconds depend on
 //! the machine and on what else it does; the ratios to the dump tool alone are what to look at.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails ends the measurement")]
 #![expect(clippy::disallowed_methods, reason = "measuring is about real processes and the real clock")]
+
+mod api_routes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -39,11 +42,20 @@ async fn main() -> ExitCode {
         upload(blob).await;
         return ExitCode::SUCCESS;
     }
+    if arguments.first().is_some_and(|command| command == "api") {
+        let Some(rows) = arguments.get(1).map_or(Some(100_000), |text| text.parse::<u32>().ok()) else {
+            eprintln!("bench: ROWS must be a whole number");
+            return ExitCode::from(2);
+        };
+        println!("{}", machine());
+        api_routes::measure(rows).await;
+        return ExitCode::SUCCESS;
+    }
     let (Some("backup"), megabytes) = (
         arguments.first().map(String::as_str),
         arguments.get(1).map_or(Some(1000), |text| text.parse::<u32>().ok()),
     ) else {
-        eprintln!("usage: bench backup [MEGABYTES]");
+        eprintln!("usage: bench backup [MEGABYTES] | bench api [ROWS]");
         return ExitCode::from(2);
     };
     let Some(megabytes) = megabytes else {
