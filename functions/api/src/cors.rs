@@ -1,15 +1,15 @@
 //! Cross-origin calls of browsers: the headers that let the web application read the answers.
 //!
 //! Every answer gets them, errors included, since a browser hides an answer without them. Where
-//! somebody in front does this (the platform, Core Tools), no origins are configured and nothing is
-//! added here: two layers could contradict each other.
+//! somebody in front does this (the platform, Core Tools), nothing is added here unless origins are named:
+//! two layers could contradict each other.
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -20,6 +20,10 @@ use shared::config::{Config, Environment};
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS");
 const HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type");
+/// What scripts of other origins may read of an answer besides its body.
+const EXPOSED: HeaderValue = HeaderValue::from_static("etag, x-request-id");
+/// Who may call a service in production that nobody has named origins for.
+const USUAL: [&str; 3] = ["https://portal.azure.com", "http://localhost:3000", "http://localhost:5173"];
 
 /// Which origins may read the answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,15 +37,17 @@ pub(crate) enum Origins {
 }
 
 impl Origins {
-    /// Reads the configuration: what it lists, else all in development, else nothing.
+    /// Reads the configuration: what it lists; else nothing behind a host, all in development, and the
+    /// usual ones in production.
     pub(crate) fn of(config: &Config) -> Self {
         match &config.allowed_origins {
             Some(origins) if origins.iter().any(|origin| origin == "*") => Self::Any,
             Some(origins) => {
                 Self::Listed(origins.iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect())
             }
+            None if config.cors_in_front => Self::Off,
             None if config.environment == Environment::Development => Self::Any,
-            None => Self::Off,
+            None => Self::Listed(USUAL.map(str::to_owned).into()),
         }
     }
 
@@ -68,6 +74,7 @@ pub(crate) async fn apply(State(origins): State<Origins>, request: Request, next
     };
     if let Some(allowed) = allowed {
         response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+        response.headers_mut().insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     }
     if matches!(origins, Origins::Listed(_)) {
         response.headers_mut().append(VARY, HeaderValue::from_static("Origin"));

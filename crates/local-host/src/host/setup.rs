@@ -173,6 +173,10 @@ fn settings(options: &HostOptions, local: &LocalSettings, address: SocketAddr, a
     for (name, value) in &local.values {
         settings.set_default(name, value);
     }
+    if local.cors.is_none() {
+        // The program may answer cross-origin calls itself; the real host always stands in front of it.
+        settings.set_default("HOST_ANSWERS_CORS", "false");
+    }
     settings.set("AZURE_FUNCTIONS_ENVIRONMENT", "Development");
     settings.set("FUNCTIONS_CORETOOLS_ENVIRONMENT", "true");
     settings.set("AzureWebJobsScriptRoot", app_dir.to_string_lossy());

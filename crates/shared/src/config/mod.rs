@@ -41,8 +41,10 @@ pub struct Config {
     pub about: About,
     /// Least level of log lines.
     pub log_level: LogLevel,
-    /// Origins that browsers may call from; `None` leaves CORS to whoever stands in front.
+    /// Origins that browsers may call from, where somebody has named them.
     pub allowed_origins: Option<Vec<String>>,
+    /// Whether a host stands in front that answers cross-origin calls.
+    pub cors_in_front: bool,
     /// How many proxies of one's own stand in front; they add one `X-Forwarded-For` entry each.
     pub trusted_proxies: usize,
     /// Age limit in days where no settings are stored yet.
@@ -168,6 +170,11 @@ impl Config {
             },
             log_level: log_level(source)?,
             allowed_origins: source.list("ALLOWED_ORIGINS"),
+            cors_in_front: match source.text("HOST_ANSWERS_CORS") {
+                Some(_) => source.flag("HOST_ANSWERS_CORS")?,
+                // Only a host gives a port.
+                None => port(source)?.is_some(),
+            },
             trusted_proxies: source.parse("TRUSTED_PROXY_COUNT", 1, "a whole number from 0")?,
             retention_days: source.parse_within(
                 "BACKUP_RETENTION_DAYS",

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod any_body;
 mod backups;
 mod connection;
 mod databases;

@@ -159,19 +159,25 @@ async fn in_development_every_origin_reads_every_answer() {
       access-control-allow-headers: authorization,x-more
       access-control-max-age: 7200
       access-control-allow-origin: *
+      access-control-expose-headers: etag, x-request-id
     GET /api/databases/x: 500
       access-control-allow-origin: *
+      access-control-expose-headers: etag, x-request-id
     GET /api/version: 200
       access-control-allow-origin: *
+      access-control-expose-headers: etag, x-request-id
     GET /api/nothing: 404
       access-control-allow-origin: *
+      access-control-expose-headers: etag, x-request-id
     PATCH /api/version: 405
       access-control-allow-origin: *
+      access-control-expose-headers: etag, x-request-id
     OPTIONS /nowhere: 204
       access-control-allow-methods: GET, POST, PUT, DELETE, OPTIONS
       access-control-allow-headers: authorization,x-more
       access-control-max-age: 7200
       access-control-allow-origin: *
+      access-control-expose-headers: etag, x-request-id
     ");
 }
 
@@ -180,14 +186,13 @@ async fn listed_origins_read_and_others_do_not() {
     let azure = ("AUTH_MODE", "azure");
     let listed = World::with(&[("ALLOWED_ORIGINS", "https://a.example, https://UI.example/"), azure]);
     let other = World::with(&[("ALLOWED_ORIGINS", "https://a.example"), azure]);
-    let off = World::with(&[("ENVIRONMENT", "production")]);
+    let usual = World::with(&[("ENVIRONMENT", "production")]);
     let lines = [
         cors(&listed, "OPTIONS", "/api/databases").await,
         cors(&listed, "GET", "/api/databases").await,
         cors(&other, "OPTIONS", "/api/databases").await,
         cors(&other, "GET", "/api/databases").await,
-        cors(&off, "OPTIONS", "/api/databases").await,
-        cors(&off, "GET", "/api/version").await,
+        cors(&usual, "GET", "/api/version").await,
     ];
     insta::assert_snapshot!(lines.join("\n"), @"
     OPTIONS /api/databases: 204
@@ -195,16 +200,61 @@ async fn listed_origins_read_and_others_do_not() {
       access-control-allow-headers: authorization,x-more
       access-control-max-age: 7200
       access-control-allow-origin: https://ui.example
+      access-control-expose-headers: etag, x-request-id
       vary: Origin
     GET /api/databases: 401
       access-control-allow-origin: https://ui.example
+      access-control-expose-headers: etag, x-request-id
       vary: Origin
     OPTIONS /api/databases: 204
       vary: Origin
     GET /api/databases: 401
       vary: Origin
-    OPTIONS /api/databases: 204
     GET /api/version: 200
+      vary: Origin
+    ");
+}
+
+#[tokio::test]
+async fn behind_a_host_that_answers_itself_nothing_is_added() {
+    let port = ("FUNCTIONS_CUSTOMHANDLER_PORT", "7000");
+    let production = ("ENVIRONMENT", "production");
+    let mut lines = Vec::new();
+    for variables in [
+        &[port][..],
+        &[port, production],
+        &[port, ("ALLOWED_ORIGINS", "https://ui.example")],
+        &[port, ("HOST_ANSWERS_CORS", "false")],
+    ] {
+        let world = World::with(variables);
+        lines.push(cors(&world, "OPTIONS", "/api/version").await);
+        lines.push(cors(&world, "GET", "/api/version").await);
+    }
+    insta::assert_snapshot!(lines.join("\n"), @"
+    OPTIONS /api/version: 204
+    GET /api/version: 200
+    OPTIONS /api/version: 204
+    GET /api/version: 200
+    OPTIONS /api/version: 204
+      access-control-allow-methods: GET, POST, PUT, DELETE, OPTIONS
+      access-control-allow-headers: authorization,x-more
+      access-control-max-age: 7200
+      access-control-allow-origin: https://ui.example
+      access-control-expose-headers: etag, x-request-id
+      vary: Origin
+    GET /api/version: 200
+      access-control-allow-origin: https://ui.example
+      access-control-expose-headers: etag, x-request-id
+      vary: Origin
+    OPTIONS /api/version: 204
+      access-control-allow-methods: GET, POST, PUT, DELETE, OPTIONS
+      access-control-allow-headers: authorization,x-more
+      access-control-max-age: 7200
+      access-control-allow-origin: *
+      access-control-expose-headers: etag, x-request-id
+    GET /api/version: 200
+      access-control-allow-origin: *
+      access-control-expose-headers: etag, x-request-id
     ");
 }
 
