@@ -111,12 +111,52 @@ const POSTGRESQL: &[(&[&str], Cause)] = &[
     (&["connection to server", "failed"], Cause::Connection),
 ];
 
+/// Both programs called `sqlcmd`, and what the servers themselves say.
+const SQL_SERVER: &[(&[&str], Cause)] = &[
+    (&["cannot open database"], Cause::UnknownDatabase),
+    (&["cannot open server", "requested by the login"], Cause::Authentication),
+    (&["database", "does not exist"], Cause::UnknownDatabase),
+    (&["login failed"], Cause::Authentication),
+    (&["login error"], Cause::Authentication),
+    (&["password authentication failed"], Cause::Authentication),
+    (&["password", "has expired"], Cause::Authentication),
+    (&["permission was denied"], Cause::Permission),
+    (&["permission denied"], Cause::Permission),
+    (&["does not have permission"], Cause::Permission),
+    (&["no such host"], Cause::UnknownHost),
+    (&["name or service not known"], Cause::UnknownHost),
+    (&["temporary failure in name resolution"], Cause::UnknownHost),
+    (&["server misbehaving"], Cause::UnknownHost),
+    (&["unable to open tcp connection"], Cause::Connection),
+    (&["connection refused"], Cause::Connection),
+    (&["connection reset"], Cause::Connection),
+    (&["broken pipe"], Cause::Connection),
+    (&["i/o timeout"], Cause::Connection),
+    (&["login timeout expired"], Cause::Connection),
+    (&["tcp provider"], Cause::Connection),
+    (&["network-related"], Cause::Connection),
+    (&["communication link failure"], Cause::Connection),
+    (&["unable to complete login process"], Cause::Connection),
+    (&["unable to get instances"], Cause::Connection),
+    (&["unexpected eof"], Cause::Connection),
+    (&["bad connection"], Cause::Connection),
+    (&["context deadline exceeded"], Cause::Connection),
+    (&["tls handshake"], Cause::Connection),
+    (&["tls: "], Cause::Connection),
+    (&["certificate"], Cause::Connection),
+    (&["ssl provider"], Cause::Connection),
+    (&["no route to host"], Cause::Connection),
+    (&["is in the middle of a restore"], Cause::Connection),
+    (&["shutdown is in progress"], Cause::Connection),
+    (&["is not currently available"], Cause::Connection),
+];
+
 /// Finds the cause in what a tool said, if it is a known one.
 pub(crate) fn cause(kind: DatabaseType, said: &str) -> Option<Cause> {
     let table = match kind {
         DatabaseType::Mysql => MYSQL,
         DatabaseType::Postgresql => POSTGRESQL,
-        DatabaseType::Sqlserver | DatabaseType::AzureSql => return None,
+        DatabaseType::Sqlserver | DatabaseType::AzureSql => SQL_SERVER,
     };
     let said = said.to_lowercase();
     table

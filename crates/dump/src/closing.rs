@@ -5,6 +5,8 @@
 
 use shared::models::DatabaseType;
 
+use crate::sqlserver::CLOSING;
+
 /// How much of the end of a dump is looked at, in bytes.
 pub(crate) const WINDOW: usize = 4 * 1024;
 
@@ -38,7 +40,7 @@ pub(crate) fn is_closed(kind: DatabaseType, end: &[u8]) -> bool {
     let closing: &[u8] = match kind {
         DatabaseType::Mysql => b"-- Dump completed",
         DatabaseType::Postgresql => b"-- PostgreSQL database dump complete",
-        DatabaseType::Sqlserver | DatabaseType::AzureSql => return false,
+        DatabaseType::Sqlserver | DatabaseType::AzureSql => CLOSING.as_bytes(),
     };
     for line in end.rsplit(|byte| *byte == b'\n') {
         if line.starts_with(closing) {

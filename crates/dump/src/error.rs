@@ -54,6 +54,33 @@ pub enum DumpError {
         /// What brings it out, and what to change.
         reason: &'static str,
     },
+    /// Something in the database cannot be written down, or must not be left out and would be.
+    #[error("\"{database}\" cannot be dumped: {reason}")]
+    NotExportable {
+        /// The database.
+        database: String,
+        /// What, and why.
+        reason: String,
+    },
+    /// The structure of the database changed while it was dumped.
+    #[error("the tables or the code of \"{database}\" were changed while it was dumped; try again")]
+    Changed {
+        /// The database.
+        database: String,
+    },
+    /// Not all rows of a table have come.
+    #[error(
+        "the table {table} has {counted} rows, but {received} have come: the dump is not complete and must \
+         not be used"
+    )]
+    RowsMissing {
+        /// The table.
+        table: String,
+        /// How many the server counts.
+        counted: u64,
+        /// How many have come.
+        received: u64,
+    },
     /// The client program cannot sign in the way the server wants.
     #[error(
         "the installed client cannot sign in to {server}, which asks for the authentication plugin {plugin}; \
@@ -197,13 +224,16 @@ impl DumpError {
             | Self::ToolNotFound { .. }
             | Self::VersionMismatch { .. }
             | Self::ToolDefect { .. }
+            | Self::NotExportable { .. }
             | Self::PluginMissing { .. }
             | Self::Unencrypted { .. }
             | Self::CertificateRefused { .. }
             | Self::AuthenticationFailed { .. }
             | Self::UnknownDatabase { .. }
             | Self::PermissionDenied { .. } => true,
-            Self::UnknownHost { .. }
+            Self::Changed { .. }
+            | Self::RowsMissing { .. }
+            | Self::UnknownHost { .. }
             | Self::ConnectionFailed { .. }
             | Self::Timeout { .. }
             | Self::Stalled { .. }
@@ -222,6 +252,9 @@ impl DumpError {
             Self::ToolNotFound { .. } => "ToolNotFound",
             Self::VersionMismatch { .. } => "VersionMismatch",
             Self::ToolDefect { .. } => "ToolDefect",
+            Self::NotExportable { .. } => "NotExportable",
+            Self::Changed { .. } => "Changed",
+            Self::RowsMissing { .. } => "RowsMissing",
             Self::PluginMissing { .. } => "PluginMissing",
             Self::Unencrypted { .. } => "Unencrypted",
             Self::CertificateRefused { .. } => "CertificateRefused",
@@ -249,6 +282,9 @@ impl DumpError {
             Self::InvalidTarget { .. }
             | Self::VersionMismatch { .. }
             | Self::ToolDefect { .. }
+            | Self::NotExportable { .. }
+            | Self::Changed { .. }
+            | Self::RowsMissing { .. }
             | Self::PluginMissing { .. }
             | Self::Unencrypted { .. }
             | Self::CertificateRefused { .. }

@@ -1,6 +1,6 @@
 //! A database as a stream of bytes, and back.
 //!
-//! The database's own client programs do the work (`mysqldump` and `mysql`, `pg_dump` and `psql`); this
+//! The database's own client programs do the work (`mysqldump` and `mysql`, `pg_dump` and `psql`, `sqlcmd`); this
 //! crate finds them, starts them so that they are safe to start, and turns what they do into streams and
 //! errors. What must stay true:
 //!
@@ -33,6 +33,7 @@ mod redact;
 mod remarks;
 mod restore;
 mod server;
+mod sqlserver;
 mod stream;
 mod target;
 mod tls;

@@ -162,7 +162,11 @@ pub(crate) fn dump(
             &["--set-gtid-purged=OFF", "--column-statistics=0"]
         }
         Flavour::Mysql => &["--set-gtid-purged=OFF"],
-        Flavour::Mariadb | Flavour::Postgresql | Flavour::Unknown => &[],
+        Flavour::Mariadb
+        | Flavour::Postgresql
+        | Flavour::OdbcSqlcmd
+        | Flavour::GoSqlcmd
+        | Flavour::Unknown => &[],
     };
     let history = survey.keeps_history(tool, server);
     Ok(connection(tool, target, limits)

@@ -55,6 +55,11 @@ impl PrivateFolder {
         self.write("authorities.pem", text)
     }
 
+    /// Writes a script, with mode 0600, and returns where it is.
+    pub(crate) fn write_script(&self, text: &str) -> io::Result<PathBuf> {
+        self.write("script.sql", text)
+    }
+
     fn write(&self, name: &str, text: &str) -> io::Result<PathBuf> {
         let path = self.path().join(name);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;

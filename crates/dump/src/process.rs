@@ -48,6 +48,7 @@ pub(crate) struct Invocation {
     password_variable: Option<&'static str>,
     option_file: Option<SecretString>,
     authority: Option<(AuthorityBy, Authority)>,
+    script: Option<String>,
 }
 
 /// How a tool is told where the certificates of authorities are.
@@ -71,6 +72,7 @@ impl Invocation {
             password_variable: None,
             option_file: None,
             authority: None,
+            script: None,
         }
     }
 
@@ -111,6 +113,13 @@ impl Invocation {
         self
     }
 
+    /// Gives a script in a private file, by the option that both programs called `sqlcmd` have for it.
+    #[must_use]
+    pub(crate) fn script(mut self, script: String) -> Self {
+        self.script = Some(script);
+        self
+    }
+
     /// Returns the text of the option file, for tests.
     #[cfg(test)]
     pub(crate) fn option_file(&self) -> Option<&str> {
@@ -144,8 +153,11 @@ impl Invocation {
             argument.push(path);
             command.arg(argument);
         }
+        command.args(&self.arguments);
+        if let Some(script) = &self.script {
+            command.arg("-i").arg(private.write_script(script)?);
+        }
         command
-            .args(&self.arguments)
             .env_clear()
             .env("PATH", path_variable())
             .env("LC_ALL", "C.UTF-8")
@@ -187,7 +199,8 @@ impl fmt::Debug for Invocation {
         if let Some((AuthorityBy::Option(name), place)) = &authority {
             write!(f, " {name}{place}")?;
         }
-        self.arguments.iter().try_for_each(|argument| write!(f, " {argument:?}"))
+        self.arguments.iter().try_for_each(|argument| write!(f, " {argument:?}"))?;
+        if self.script.is_some() { write!(f, " -i ***") } else { Ok(()) }
     }
 }
 
@@ -255,6 +268,11 @@ impl Running {
         status
             .map(Ending::from)
             .map_err(|source| DumpError::Local { doing: "waiting for a database tool", source })
+    }
+
+    /// Returns the number of the process, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Kills the tool and all that it has started.

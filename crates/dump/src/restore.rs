@@ -14,8 +14,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use shared::models::DatabaseType;
-use tokio::io::AsyncWriteExt;
-use tokio::process::ChildStdin;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{ChildStdin, ChildStdout};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::classify::{Cause, cause, failure};
@@ -26,6 +27,7 @@ use crate::postgresql;
 use crate::process::{Ending, Invocation, Running};
 use crate::redact::Said;
 use crate::server::{Server, identify};
+use crate::sqlserver;
 use crate::target::{Limits, Target};
 use crate::tools::Tools;
 
@@ -63,9 +65,11 @@ where
     let began = Instant::now();
     let server = identify(tools, target, limits).await?;
     let invocation = load(tools, target, limits, &server).await?;
-    let mut running = Running::start(tools, &invocation, Stdio::piped(), Stdio::null()).await?;
+    let output = if is_sql_server(target.kind) { Stdio::piped() } else { Stdio::null() };
+    let mut running = Running::start(tools, &invocation, Stdio::piped(), output).await?;
     let mut load = Load {
         stdin: running.stdin.take(),
+        printed: running.stdout.take().map(|output| tokio::spawn(end_of(output))),
         running,
         target,
         tool: invocation.tool,
@@ -94,6 +98,9 @@ where
         return Err(RestoreError::Truncated { state: state(target) });
     };
     load.write(&end).await?;
+    if is_sql_server(target.kind) {
+        load.write(sqlserver::LAST_BATCH).await?;
+    }
     load.stdin = None;
     load.verdict().await?;
     Ok(Restored { bytes, server_version: server.version.text, elapsed: began.elapsed() })
@@ -113,7 +120,9 @@ async fn load(
             let guard = psql.version.knows_restrict().then(unguessable);
             Ok(postgresql::load(&psql, target, limits, guard.as_deref()))
         }
-        DatabaseType::Sqlserver | DatabaseType::AzureSql => Err(DumpError::Unsupported { kind: target.kind }),
+        DatabaseType::Sqlserver | DatabaseType::AzureSql => {
+            Ok(sqlserver::load(&server.client, target, limits))
+        }
     }
 }
 
@@ -121,6 +130,8 @@ async fn load(
 struct Load<'a> {
     running: Running,
     stdin: Option<ChildStdin>,
+    /// The end of what the client prints, where that counts.
+    printed: Option<JoinHandle<Vec<u8>>>,
     target: &'a Target,
     tool: &'static str,
     limits: &'a Limits,
@@ -130,23 +141,27 @@ struct Load<'a> {
 impl Load<'_> {
     /// Waits for the input, the client's end or a limit, whatever comes first.
     async fn waiting<T>(&mut self, input: impl Future<Output = T>) -> Result<T, RestoreError> {
+        let lost = self.lost();
         let patience = self.deadline.min(Instant::now() + self.limits.stall);
         tokio::select! {
             biased;
             value = input => Ok(value),
             ending = self.running.ended() => Err(self.ended_early(ending?).await),
             () = sleep_until(patience) => Err(self.too_long()),
+            () = lost => Err(self.connection_lost()),
         }
     }
 
     /// Gives bytes to the client.
     async fn write(&mut self, piece: &[u8]) -> Result<(), RestoreError> {
+        let lost = self.lost();
         let patience = self.deadline.min(Instant::now() + self.limits.stall);
         let Some(stdin) = &mut self.stdin else { return Ok(()) };
         let written = tokio::select! {
             biased;
             written = stdin.write_all(piece) => written,
             () = sleep_until(patience) => return Err(self.too_long()),
+            () = lost => return Err(self.connection_lost()),
         };
         match written {
             Ok(()) => Ok(()),
@@ -165,7 +180,7 @@ impl Load<'_> {
     /// Decides, after the whole dump was given to the client.
     async fn verdict(&mut self) -> Result<(), RestoreError> {
         let ending = self.ending().await?;
-        if ending == Ending::SUCCESS {
+        if ending == Ending::SUCCESS && self.came_to_the_end().await {
             let said = self.running.said().await;
             if !said.is_empty() {
                 tracing::info!(
@@ -181,9 +196,11 @@ impl Load<'_> {
 
     /// Waits for the client's end until the deadline.
     async fn ending(&mut self) -> Result<Ending, RestoreError> {
+        let lost = self.lost();
         tokio::select! {
             ending = self.running.ended() => Ok(ending?),
             () = sleep_until(self.deadline) => Err(self.too_long()),
+            () = lost => Err(self.connection_lost()),
         }
     }
 
@@ -191,6 +208,25 @@ impl Load<'_> {
     async fn ended_early(&mut self, ending: Ending) -> RestoreError {
         let said = self.running.said().await;
         verdict_on(self.target, self.tool, ending, &said)
+    }
+
+    /// Tells whether the client has come to the end of its input, as far as that can be told.
+    async fn came_to_the_end(&mut self) -> bool {
+        match self.printed.take() {
+            Some(printed) => printed.await.is_ok_and(|printed| sqlserver::came_to_last_batch(&printed)),
+            None => true,
+        }
+    }
+
+    /// Waits until a client that would wait for ever has lost its connection.
+    fn lost(&self) -> impl Future<Output = ()> + use<> {
+        let process = self.running.id().filter(|_| is_sql_server(self.target.kind));
+        sqlserver::lost(process)
+    }
+
+    fn connection_lost(&mut self) -> RestoreError {
+        self.running.kill();
+        sqlserver::connection_lost(self.target).into()
     }
 
     /// Kills the client and says which limit has passed.
@@ -208,9 +244,11 @@ impl Load<'_> {
 /// Tells a statement that the server refused from a server that went away.
 fn verdict_on(target: &Target, tool: &'static str, ending: Ending, said: &Said) -> RestoreError {
     let line = line_of_error(target.kind, said.raw());
+    // This one names no line of the dump; before the first statement, it has connected once already.
+    let by_statement = is_sql_server(target.kind) && !said.is_empty();
     let gone = matches!(cause(target.kind, said.raw()), Some(Cause::Connection));
     match ending {
-        Ending::Exited(status) if status == 0 || (line.is_some() && !gone) => {
+        Ending::Exited(status) if status == 0 || ((line.is_some() || by_statement) && !gone) => {
             let shown = said.shown();
             // The clients of MySQL repeat the statement, rows and all, before they say what is wrong.
             let detail = shown.rfind("\nERROR ").map_or(shown.as_str(), |at| &shown[at..]).trim().to_owned();
@@ -245,6 +283,21 @@ fn state(target: &Target) -> TargetState {
         DatabaseType::Postgresql => TargetState::Unchanged,
         DatabaseType::Mysql | DatabaseType::Sqlserver | DatabaseType::AzureSql => TargetState::PartlyFilled,
     }
+}
+
+fn is_sql_server(kind: DatabaseType) -> bool {
+    matches!(kind, DatabaseType::Sqlserver | DatabaseType::AzureSql)
+}
+
+/// Reads what a client prints and returns the end of it.
+async fn end_of(mut output: ChildStdout) -> Vec<u8> {
+    let mut end = Vec::new();
+    let mut piece = [0; 4096];
+    while let Ok(length @ 1..) = output.read(&mut piece).await {
+        end.extend_from_slice(&piece[..length]);
+        end.drain(..end.len().saturating_sub(piece.len()));
+    }
+    end
 }
 
 /// Makes a word that nobody who wrote a dump can have known.

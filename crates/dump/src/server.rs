@@ -12,6 +12,7 @@ use crate::error::DumpError;
 use crate::mysql::{self, Survey};
 use crate::postgresql;
 use crate::process::{self, Ending};
+use crate::sqlserver::{self, Identified};
 use crate::target::{Limits, Target};
 use crate::tls;
 use crate::tools::{Tool, Tools};
@@ -43,6 +44,13 @@ pub async fn probe(tools: &Tools, target: &Target, limits: &Limits) -> Result<Pr
 /// Fails after 30 seconds at the latest. The target's database is not looked at.
 pub async fn discover(tools: &Tools, target: &Target, limits: &Limits) -> Result<Vec<String>, DumpError> {
     let target = Target { database: String::new(), ..target.clone() };
+    if is_sql_server(&target) {
+        target.check()?;
+        let limit = QUESTION_LIMIT.min(limits.deadline);
+        let mut names = sqlserver::discover(tools, &target, limits, limit).await?;
+        names.sort();
+        return Ok(names);
+    }
     let answer = ask(tools, &target, limits, Question::Databases).await?;
     let mut names: Vec<String> = answer.text.lines().filter_map(name_from_hex).collect();
     names.sort();
@@ -61,6 +69,13 @@ pub(crate) struct Server {
 
 /// Finds out what a server is, and which of the installed clients can sign in to it.
 pub(crate) async fn identify(tools: &Tools, target: &Target, limits: &Limits) -> Result<Server, DumpError> {
+    if is_sql_server(target) {
+        target.check()?;
+        let limit = QUESTION_LIMIT.min(limits.deadline);
+        let Identified { version, client, latency } =
+            sqlserver::identify(tools, target, limits, limit).await?;
+        return Ok(Server { version, client, latency });
+    }
     let Answer { client, text, latency } = ask(tools, target, limits, Question::Version).await?;
     let version = match target.kind {
         DatabaseType::Mysql => Version::of_mysql_server(&text),
@@ -85,6 +100,10 @@ pub(crate) async fn tables(
 ) -> Result<Vec<String>, DumpError> {
     let answer = ask(tools, target, limits, Question::Tables).await?;
     Ok(answer.text.lines().filter_map(name_from_hex).collect())
+}
+
+fn is_sql_server(target: &Target) -> bool {
+    matches!(target.kind, DatabaseType::Sqlserver | DatabaseType::AzureSql)
 }
 
 /// What a server can be asked.

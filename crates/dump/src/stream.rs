@@ -25,6 +25,7 @@ use crate::postgresql;
 use crate::process::{Ending, Running};
 use crate::remarks::Remarks;
 use crate::server::{identify, survey, tables};
+use crate::sqlserver;
 use crate::target::{Limits, Target};
 use crate::tools::Tools;
 
@@ -55,6 +56,9 @@ pub async fn dump_with(
     limits: &Limits,
 ) -> Result<Dump, DumpError> {
     target.check_database()?;
+    if matches!(target.kind, DatabaseType::Sqlserver | DatabaseType::AzureSql) {
+        return sqlserver::dump(tools, target, options, limits).await;
+    }
     let deadline = Instant::now() + limits.deadline;
     let server = identify(tools, target, limits).await?;
     let remarks = Remarks::default();
@@ -113,6 +117,16 @@ pub struct Dump {
 }
 
 impl Dump {
+    /// Makes a dump of what an adapter streams.
+    pub(crate) fn new(
+        tool: String,
+        server_version: String,
+        remarks: Remarks,
+        pieces: Pin<Box<dyn Stream<Item = Result<Bytes, DumpError>> + Send>>,
+    ) -> Self {
+        Self { tool, server_version, remarks, pieces }
+    }
+
     /// Returns the name and the version of the program that writes the dump.
     pub fn tool(&self) -> &str {
         &self.tool

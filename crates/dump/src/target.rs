@@ -70,12 +70,6 @@ impl Target {
     /// leading `/` or `@` is a socket, a comma begins a second server. A user is required, since the
     /// clients would take the name of the operating system's user instead.
     pub(crate) fn check(&self) -> Result<(), DumpError> {
-        match self.kind {
-            DatabaseType::Mysql | DatabaseType::Postgresql => {}
-            DatabaseType::Sqlserver | DatabaseType::AzureSql => {
-                return Err(DumpError::Unsupported { kind: self.kind });
-            }
-        }
         let invalid = |field, problem| Err(DumpError::InvalidTarget { field, problem });
         let host = self.bare_host();
         if host.is_empty() {
@@ -92,6 +86,14 @@ impl Target {
         }
         if self.username.is_empty() {
             return invalid("user name", "is empty");
+        }
+        if matches!(self.kind, DatabaseType::Sqlserver | DatabaseType::AzureSql) {
+            // They stand in arguments of their own, but one of the two programs looks for options there too.
+            for (field, text) in [("user name", &self.username), ("database name", &self.database)] {
+                if text.starts_with('-') {
+                    return invalid(field, "begins with a hyphen");
+                }
+            }
         }
         for (field, text, limit) in [
             ("user name", self.username.as_str(), NAME_LIMIT),
@@ -220,10 +222,12 @@ mod tests {
     }
 
     #[test]
-    fn sql_server_is_unsupported() {
-        for kind in [DatabaseType::Sqlserver, DatabaseType::AzureSql] {
-            let error = Target { kind, ..target("db", "app", "shop") }.check();
-            assert!(matches!(error, Err(DumpError::Unsupported { .. })));
+    fn names_that_one_program_could_take_for_options_are_refused_for_it() {
+        for (kind, refused) in
+            [(DatabaseType::Sqlserver, true), (DatabaseType::AzureSql, true), (DatabaseType::Mysql, false)]
+        {
+            assert_eq!(Target { kind, ..target("db", "-v", "shop") }.check().is_err(), refused);
+            assert_eq!(Target { kind, ..target("db", "app", "-i") }.check().is_err(), refused);
         }
     }
 }

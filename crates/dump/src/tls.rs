@@ -66,9 +66,9 @@ pub(crate) fn of_mysql(mode: TlsMode, flavour: Flavour, file: OptionFile) -> Opt
             file.set("ssl", "1").set("ssl-verify-server-cert", "1")
         }
         // What MySQL's clients do by themselves, and the older ones have no option for.
-        (Flavour::Mysql | Flavour::Unknown | Flavour::Postgresql, TlsMode::Prefer) => file,
+        (_, TlsMode::Prefer) => file,
         // A program that does not know the option does not start: better than one that does not protect.
-        (Flavour::Mysql | Flavour::Unknown | Flavour::Postgresql, mode) => file.set(
+        (_, mode) => file.set(
             "ssl-mode",
             match mode {
                 TlsMode::Disable => "DISABLED",

@@ -122,6 +122,12 @@ impl Tools {
         self.picked(found, Some(picked), "pg_dump", POSTGRESQL_PACKAGE)
     }
 
+    /// Finds `sqlcmd`.
+    pub(crate) async fn sqlcmd(&self) -> Result<Tool, DumpError> {
+        let found = self.find("sqlcmd", &["sqlcmd"], SQLCMD_PACKAGE).await?;
+        self.picked(found, Some(0), "sqlcmd", SQLCMD_PACKAGE)
+    }
+
     /// Finds every program with one of the names, each file once, with its version.
     async fn find(
         &self,
@@ -160,9 +166,22 @@ impl Tools {
         if let Some(version) = known {
             return version;
         }
-        let asked = Invocation::new(tool, program).args(["--version"]);
-        let version = match process::output(self, asked, VERSION_LIMIT).await {
-            Ok(output) => Version::of_program(&output.stdout),
+        let ask = async |option: &str| {
+            process::output(self, Invocation::new(tool, program).args([option]), VERSION_LIMIT).await
+        };
+        let asked = match ask("--version").await {
+            // The older one of the two programs of this name does not know the question.
+            Ok(output) if tool == "sqlcmd" => match Version::of_sqlcmd(&output.stdout) {
+                version if version.flavour == Flavour::Unknown => {
+                    ask("-?").await.map(|output| Version::of_sqlcmd(&output.stdout))
+                }
+                version => Ok(version),
+            },
+            Ok(output) => Ok(Version::of_program(&output.stdout)),
+            Err(error) => Err(error),
+        };
+        let version = match asked {
+            Ok(version) => version,
             Err(error) => {
                 tracing::warn!(program = %program.display(), %error, "a client program does not tell its version");
                 // Not remembered: the reason may be gone at the next run.
@@ -207,6 +226,7 @@ pub(crate) struct Tool {
 type ProgramFile = (PathBuf, Option<SystemTime>);
 
 const MYSQL_PACKAGE: &str = "the client programs of MySQL or MariaDB (default-mysql-client)";
+const SQLCMD_PACKAGE: &str = "Microsoft's sqlcmd (go-sqlcmd, or mssql-tools18)";
 const POSTGRESQL_PACKAGE: &str = "the client programs of PostgreSQL (postgresql-client)";
 
 /// Returns `PATH`, or what it usually is.

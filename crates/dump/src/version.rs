@@ -11,6 +11,10 @@ pub(crate) enum Flavour {
     Mariadb,
     /// PostgreSQL.
     Postgresql,
+    /// Microsoft's `sqlcmd` on ODBC.
+    OdbcSqlcmd,
+    /// Microsoft's `sqlcmd` in Go.
+    GoSqlcmd,
     /// A program that did not say, such as a wrapper script.
     Unknown,
 }
@@ -57,6 +61,27 @@ impl Version {
                 Self { flavour: Flavour::Unknown, numbers: [0; 3], text: "of unknown version".to_owned() }
             }
         }
+    }
+
+    /// Reads what the two programs called `sqlcmd` say about themselves, the older one when it is asked for
+    /// help, the newer one when it is asked for its version. Only the older one names its operating system.
+    pub(crate) fn of_sqlcmd(text: &str) -> Self {
+        let version = text.lines().find_map(|line| {
+            let (_, after) = line.split_once("Version")?;
+            Some(after.trim_start_matches([':', ' ']).trim())
+        });
+        let Some(version) =
+            version.filter(|version| version.starts_with(|c: char| c.is_ascii_digit() || c == 'v'))
+        else {
+            return Self {
+                flavour: Flavour::Unknown,
+                numbers: [0; 3],
+                text: "of unknown version".to_owned(),
+            };
+        };
+        let odbc = ["Linux", "macOS", "NT", "Windows"].iter().any(|system| version.contains(system));
+        let flavour = if odbc { Flavour::OdbcSqlcmd } else { Flavour::GoSqlcmd };
+        Self::new(flavour, version.trim_start_matches('v'))
     }
 
     /// Reads what `SELECT VERSION()` of a MySQL or MariaDB server returns.
@@ -134,9 +159,11 @@ fn ranked(found: &[Version], server: &Version, fits: impl Fn(&Version) -> bool) 
         .filter(|index| found[*index].flavour == Flavour::Unknown || fits(&found[*index]))
         .min_by_key(|index| match found[*index].flavour {
             Flavour::Unknown => (0, *index),
-            Flavour::Mysql | Flavour::Mariadb | Flavour::Postgresql => {
-                (found[*index].major().abs_diff(server.major()), *index)
-            }
+            Flavour::Mysql
+            | Flavour::Mariadb
+            | Flavour::Postgresql
+            | Flavour::OdbcSqlcmd
+            | Flavour::GoSqlcmd => (found[*index].major().abs_diff(server.major()), *index),
         })
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dump::{DumpError, Limits, Target, Tools};
 use futures::TryStreamExt as _;
-use shared::models::DatabaseType;
+use shared::models::{DatabaseType, DumpOptions};
 
 /// The longest line that is collected to be judged, in bytes; a setting is shorter.
 const LONGEST: usize = 4096;
@@ -26,7 +26,9 @@ const PUBLIC_SCHEMA: [&str; 3] = [
 /// Tells whether the database holds nothing.
 pub(super) async fn is_empty(tools: &Tools, target: &Target) -> Result<bool, DumpError> {
     let limits = Limits { stall: LIMIT, deadline: LIMIT, ..Limits::default() };
-    let mut dump = dump::dump(tools, target, &limits).await?;
+    // Every database has users; they are nothing that a backup would have to be kept from.
+    let options = DumpOptions { leave_out_permissions: true, ..DumpOptions::default() };
+    let mut dump = dump::dump_with(tools, target, &options, &limits).await?;
     let mut lines = Lines { kind: target.kind, held: Vec::new() };
     while let Some(piece) = dump.try_next().await? {
         if lines.hold_something(&piece) {
@@ -75,7 +77,7 @@ fn means_nothing(kind: DatabaseType, line: &str) -> bool {
                 || line.starts_with("\\unrestrict ")
                 || PUBLIC_SCHEMA.contains(&line)
         }
-        DatabaseType::Sqlserver | DatabaseType::AzureSql => false,
+        DatabaseType::Sqlserver | DatabaseType::AzureSql => line == "GO",
     }
 }
 

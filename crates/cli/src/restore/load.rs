@@ -147,6 +147,9 @@ fn before_loading(error: DumpError) -> RestoreError {
         DumpError::ToolNotFound { .. }
         | DumpError::VersionMismatch { .. }
         | DumpError::ToolDefect { .. }
+        | DumpError::NotExportable { .. }
+        | DumpError::Changed { .. }
+        | DumpError::RowsMissing { .. }
         | DumpError::PermissionDenied { .. }
         | DumpError::Timeout { .. }
         | DumpError::Stalled { .. }

@@ -40,13 +40,14 @@ pub(crate) enum DestinationError {
     /// It is neither an address nor an engine.
     #[error(
         "the target is not understood; write mysql://user@host:port/database, \
-         postgresql://user@host:port/database, or the name of a configured engine and a database, as in \
+         postgresql://user@host:port/database, sqlserver://user@host:port/database, or the name of a configured engine and a database, as in \
          engine/database"
     )]
     Form,
     /// The kind of server is not one that can be restored to.
     #[error(
-        "the target begins with a kind of server that cannot be restored to; use mysql:// or postgresql://"
+        "the target begins with a kind of server that cannot be restored to; use mysql://, postgresql://, \
+         sqlserver:// or azure_sql://"
     )]
     Kind,
     /// There is a password in it.

@@ -46,6 +46,10 @@ pub struct DumpOptions {
     pub stall_timeout_minutes: Option<u16>,
     /// Whether owners and privileges are dumped. PostgreSQL only.
     pub include_privileges: bool,
+    /// Whether users, roles and permissions are left out. SQL Server and Azure SQL only.
+    pub leave_out_permissions: bool,
+    /// Whether a dump fails that would leave something out. SQL Server and Azure SQL only.
+    pub strict: bool,
 }
 
 impl DumpOptions {

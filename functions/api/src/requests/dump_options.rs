@@ -21,6 +21,8 @@ pub(crate) struct DumpOptionFields {
     dump_timeout_minutes: Given<u16>,
     stall_timeout_minutes: Given<u16>,
     include_privileges: Option<bool>,
+    include_permissions: Option<bool>,
+    strict: Option<bool>,
 }
 
 impl DumpOptionFields {
@@ -35,6 +37,8 @@ impl DumpOptionFields {
             dump_timeout_minutes: body.number("dump_timeout_minutes", MINUTES)?,
             stall_timeout_minutes: body.number("stall_timeout_minutes", MINUTES)?,
             include_privileges: body.flag("include_privileges")?,
+            include_permissions: body.flag("include_permissions")?,
+            strict: body.flag("strict")?,
         })
     }
 
@@ -54,6 +58,10 @@ impl DumpOptionFields {
             dump_timeout_minutes: self.dump_timeout_minutes.or_keep(current.dump_timeout_minutes),
             stall_timeout_minutes: self.stall_timeout_minutes.or_keep(current.stall_timeout_minutes),
             include_privileges: self.include_privileges.unwrap_or(current.include_privileges),
+            leave_out_permissions: self
+                .include_permissions
+                .map_or(current.leave_out_permissions, |include| !include),
+            strict: self.strict.unwrap_or(current.strict),
         };
         check(&options, kind)?;
         Ok(options)
@@ -76,18 +84,11 @@ fn check(options: &DumpOptions, kind: DatabaseType) -> Result<(), ApiError> {
     for (name, patterns) in patterns {
         match kind {
             DatabaseType::Mysql => {}
-            DatabaseType::Postgresql if patterns.iter().all(has_one_schema) => {}
-            DatabaseType::Postgresql => {
+            _ if patterns.iter().all(has_one_schema) => {}
+            DatabaseType::Postgresql | DatabaseType::Sqlserver | DatabaseType::AzureSql => {
                 return Err(ApiError::field(
                     name,
                     "each must be a table, or a schema and a table with a dot between them",
-                ));
-            }
-            DatabaseType::Sqlserver | DatabaseType::AzureSql if patterns.is_empty() => {}
-            DatabaseType::Sqlserver | DatabaseType::AzureSql => {
-                return Err(ApiError::field(
-                    name,
-                    format!("cannot be used for databases of type {kind} yet"),
                 ));
             }
         }
@@ -105,6 +106,12 @@ fn check(options: &DumpOptions, kind: DatabaseType) -> Result<(), ApiError> {
                 "can be used for databases of type postgresql only",
             ));
         }
+    }
+    let chosen = [("include_permissions", options.leave_out_permissions), ("strict", options.strict)];
+    if !matches!(kind, DatabaseType::Sqlserver | DatabaseType::AzureSql)
+        && let Some((name, _)) = chosen.into_iter().find(|(_, chosen)| *chosen)
+    {
+        return Err(ApiError::field(name, "can be used for databases of type sqlserver and azure_sql only"));
     }
     Ok(())
 }

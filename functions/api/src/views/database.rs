@@ -41,6 +41,11 @@ pub(crate) struct DatabaseView {
     pub exclude_table_data: Vec<NamePattern>,
     pub include_schemas: Vec<NamePattern>,
     pub include_privileges: bool,
+    /// Only for SQL Server and Azure SQL, as the next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_permissions: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strict: Option<bool>,
     pub dump_timeout_minutes: Option<u16>,
     pub stall_timeout_minutes: Option<u16>,
     pub tags: BTreeMap<String, String>,
@@ -86,6 +91,7 @@ impl From<&Database> for DatabaseView {
     fn from(database: &Database) -> Self {
         let database = database.clone();
         let login = database.own_login().cloned().unwrap_or_default();
+        let sql_server = matches!(database.database_type, DatabaseType::Sqlserver | DatabaseType::AzureSql);
         Self {
             use_engine_credentials: database.uses_engine_credentials(),
             id: database.id,
@@ -113,6 +119,8 @@ impl From<&Database> for DatabaseView {
             exclude_table_data: database.options.exclude_table_data,
             include_schemas: database.options.include_schemas,
             include_privileges: database.options.include_privileges,
+            include_permissions: sql_server.then_some(!database.options.leave_out_permissions),
+            strict: sql_server.then_some(database.options.strict),
             dump_timeout_minutes: database.options.dump_timeout_minutes,
             stall_timeout_minutes: database.options.stall_timeout_minutes,
             tags: database.tags,

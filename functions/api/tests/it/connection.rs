@@ -112,8 +112,8 @@ async fn what_cannot_be_tried_says_why() {
     }
     insta::assert_snapshot!(lines.join("\n"), @r#"
     mysql: false "ToolNotFound"
-    sqlserver: false "UnsupportedType"
-    azure_sql: false "UnsupportedType"
+    sqlserver: false "ToolNotFound"
+    azure_sql: false "ToolNotFound"
     postgresql: false "ConnectionFailed"
     "#);
 }

@@ -5,6 +5,20 @@ use serde_json::{Value, json};
 use crate::support::{World, database, merge};
 
 #[tokio::test]
+async fn the_choices_for_sql_server_are_shown_for_it_only() {
+    let world = World::new();
+    let own = json!({"database_type": "sqlserver", "include_permissions": false, "strict": true});
+    let answer = world.create_database("d-1", own).await;
+    assert_eq!((&answer["include_permissions"], &answer["strict"]), (&json!(false), &json!(true)));
+    let change = json!({"strict": false});
+    let answer = world.expect(200, "PUT", "/databases/d-1", Some(&change)).await;
+    let shown = &answer["database"];
+    assert_eq!((&shown["include_permissions"], &shown["strict"]), (&json!(false), &json!(false)));
+    let answer = world.create_database("d-2", json!({"database_type": "mysql"})).await;
+    assert!(answer.get("strict").is_none() && answer.get("include_permissions").is_none());
+}
+
+#[tokio::test]
 async fn options_are_kept_and_changed_one_by_one() {
     let world = World::new();
     let options = json!({
@@ -45,9 +59,11 @@ async fn what_could_not_be_done_is_refused() {
         json!({"exclude_tables": vec!["x"; 101]}),
         json!({"database_type": "postgresql", "exclude_tables": ["a.b.c"]}),
         json!({"database_type": "postgresql", "exclude_table_data": ["a."]}),
-        json!({"database_type": "sqlserver", "exclude_tables": ["a"]}),
+        json!({"database_type": "sqlserver", "exclude_tables": ["a.b.c"]}),
         json!({"include_schemas": ["app"]}),
         json!({"include_privileges": true}),
+        json!({"include_permissions": false}),
+        json!({"database_type": "postgresql", "strict": true}),
         json!({"compression_format": "bzip2"}),
         json!({"compression_level": 0}),
         json!({"compression_level": 10}),
@@ -68,9 +84,11 @@ async fn what_could_not_be_done_is_refused() {
     400 exclude_tables: must have at most 100 entries
     400 exclude_tables: each must be a table, or a schema and a table with a dot between them
     400 exclude_table_data: each must be a table, or a schema and a table with a dot between them
-    400 exclude_tables: cannot be used for databases of type sqlserver yet
+    400 exclude_tables: each must be a table, or a schema and a table with a dot between them
     400 include_schemas: can be used for databases of type postgresql only
     400 include_privileges: can be used for databases of type postgresql only
+    400 include_permissions: can be used for databases of type sqlserver and azure_sql only
+    400 strict: can be used for databases of type sqlserver and azure_sql only
     400 compression_format: "bzip2" is not a known compression format; use one of: gzip, zstd
     400 compression_level: must be a whole number from 1 to 19, not 0
     400 compression_level: must be 1 to 9 for gzip

@@ -55,6 +55,8 @@ impl Row for Database {
                 ("dump_timeout_minutes", minutes(self.options.dump_timeout_minutes)),
                 ("stall_timeout_minutes", minutes(self.options.stall_timeout_minutes)),
                 ("include_privileges", self.options.include_privileges.into()),
+                ("leave_out_permissions", self.options.leave_out_permissions.into()),
+                ("strict", self.options.strict.into()),
                 ("tags", serde_json::json!(self.tags).to_string().into()),
                 ("created_at", date_time(self.created_at)),
                 ("updated_at", date_time(self.updated_at)),
@@ -189,6 +191,8 @@ fn options(row: &Reader<'_>) -> DumpOptions {
         dump_timeout_minutes: above_zero("dump_timeout_minutes"),
         stall_timeout_minutes: above_zero("stall_timeout_minutes"),
         include_privileges: row.flag("include_privileges", false),
+        leave_out_permissions: row.flag("leave_out_permissions", false),
+        strict: row.flag("strict", false),
     }
 }
 

@@ -85,6 +85,7 @@ fn a_database() {
     host = "db1"
     include_privileges = false
     include_schemas = "[]"
+    leave_out_permissions = false
     name = "Orders"
     password = "p'w"
     password_sealed = ""
@@ -94,6 +95,7 @@ fn a_database() {
     retention_days = 0
     schedule = ""
     stall_timeout_minutes = 0
+    strict = false
     tags = "{}"
     tls_ca = ""
     tls_mode = "prefer"
@@ -124,6 +126,8 @@ fn a_database_with_everything() {
             dump_timeout_minutes: Some(30),
             stall_timeout_minutes: Some(5),
             include_privileges: true,
+            leave_out_permissions: true,
+            strict: true,
         },
         tags: BTreeMap::from([("team".to_owned(), "Zo\u{eb} & 'co'".to_owned())]),
         created_by: Some("a@example.com".to_owned()),
@@ -149,6 +153,7 @@ fn a_database_with_everything() {
     host = "db1"
     include_privileges = true
     include_schemas = "[]"
+    leave_out_permissions = true
     name = "Orders"
     password = ""
     password_sealed = ""
@@ -158,6 +163,7 @@ fn a_database_with_everything() {
     retention_days = 14
     schedule = "CRON_TZ=Europe/Berlin 0 2 * * *"
     stall_timeout_minutes = 5
+    strict = true
     tags = "{\"team\":\"Zoë & 'co'\"}"
     tls_ca = ""
     tls_mode = "prefer"

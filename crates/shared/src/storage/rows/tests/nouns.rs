@@ -159,9 +159,10 @@ fn options() -> impl Strategy<Value = DumpOptions> {
         of(select(CompressionFormat::ALL)),
         of(1..=19_u8),
         [of(1..=1440_u16), of(1..=1440_u16)],
-        any::<bool>(),
+        any::<[bool; 3]>(),
     )
-        .prop_map(|(patterns, compression_format, compression_level, timeouts, include_privileges)| {
+        .prop_map(|(patterns, compression_format, compression_level, timeouts, flags)| {
+            let [include_privileges, leave_out_permissions, strict] = flags;
             let [exclude_tables, exclude_table_data, include_schemas] = patterns;
             let [dump_timeout_minutes, stall_timeout_minutes] = timeouts;
             DumpOptions {
@@ -173,6 +174,8 @@ fn options() -> impl Strategy<Value = DumpOptions> {
                 dump_timeout_minutes,
                 stall_timeout_minutes,
                 include_privileges,
+                leave_out_permissions,
+                strict,
             }
         })
 }
