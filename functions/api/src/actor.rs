@@ -1,5 +1,7 @@
 //! Who calls: the gate in front of every handler, and the extractor that tells a handler.
 
+use std::net::IpAddr;
+
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
@@ -9,8 +11,10 @@ use chrono::{DateTime, Utc};
 use shared::config::AuthMode;
 use shared::models::{Actor, User, UserId, UserRole};
 
+use crate::admission::{self, Admitted};
 use crate::client_address::client_address;
 use crate::error::ApiError;
+use crate::identity::Proof;
 use crate::observe;
 use crate::roles::{self, Access};
 use crate::state::AppState;
@@ -25,8 +29,10 @@ const MOCK_NAME: &str = "Dev Admin";
 pub(crate) struct Caller {
     /// The user, as audit records name them.
     pub actor: Actor,
-    /// What the user may do.
-    pub role: UserRole,
+    /// The user, as stored when the request came.
+    pub user: User,
+    /// Whether this very request found an installation without users.
+    pub is_first_run: bool,
 }
 
 /// Lets a request through when its caller may call the route that the router matched.
@@ -44,9 +50,9 @@ pub(crate) async fn authorize(
         Some(Access::AdminOrSelf) => UserRole::Viewer,
         None => return Err(ApiError::Internal("a route is not in the table of roles")),
     };
-    let caller = identify(&state, request.headers())?;
+    let caller = identify(&state, request.headers()).await?;
     observe::note_user(&caller.actor.user_id);
-    admit(caller.role, needed)?;
+    admit(caller.user.role, needed)?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
@@ -64,23 +70,63 @@ fn access(state: &AppState, request: &Request, matched: &str) -> Option<Access> 
 }
 
 /// Finds out who calls.
-fn identify(state: &AppState, headers: &HeaderMap) -> Result<Caller, ApiError> {
-    match state.config.auth_mode {
-        AuthMode::Mock => Ok(Caller {
-            actor: Actor {
-                user_id: MOCK_ID.to_owned(),
-                email: MOCK_EMAIL.to_owned(),
-                ip_address: client_address(headers, state.config.trusted_proxies),
-            },
-            role: UserRole::Admin,
-        }),
-        // No way to prove an identity is built yet, so there is none that would be believed.
-        AuthMode::Azure => Err(ApiError::SignInRequired),
+async fn identify(state: &AppState, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    let address = client_address(headers, state.config.trusted_proxies);
+    let ip_address = address.map(|address| address.to_string());
+    let now = state.clock.now();
+    let admitted = match state.config.auth_mode {
+        AuthMode::Mock => mock(state, now).await?,
+        AuthMode::Azure => directory(state, headers, address, now).await?,
+    };
+    let Admitted { user, is_first_run } = admitted;
+    let actor = Actor { user_id: user.id.to_string(), email: user.email.clone(), ip_address };
+    Ok(Caller { actor, user, is_first_run })
+}
+
+/// Admits whom the directory knows. Whoever fails too often is told to wait; those who succeed are not,
+/// whatever others behind the same address do.
+async fn directory(
+    state: &AppState,
+    headers: &HeaderMap,
+    address: Option<IpAddr>,
+    now: DateTime<Utc>,
+) -> Result<Admitted, ApiError> {
+    let refused = match state.identities.proof(headers, address, now).await? {
+        // Whoever has not signed in yet has not failed to.
+        Proof::Nothing => return Err(ApiError::SignInRequired),
+        Proof::Rejected => ApiError::SignInRequired,
+        Proof::Of(identity) => {
+            let ip_address = address.map(|address| address.to_string());
+            match admission::admit(state, &identity, ip_address, now).await {
+                Err(refused @ (ApiError::NotRegistered(_) | ApiError::AccountDisabled(_))) => refused,
+                other => return other,
+            }
+        }
+    };
+    Err(match state.identities.count_failure(address, now) {
+        Some(seconds) => ApiError::TooManyFailures { seconds },
+        None => refused,
+    })
+}
+
+/// Admits the user of mock mode, who is stored like any other.
+async fn mock(state: &AppState, now: DateTime<Utc>) -> Result<Admitted, ApiError> {
+    let id: UserId = MOCK_ID.parse().map_err(|_| ApiError::Internal("the mock user's id is no user id"))?;
+    if let Some(stored) = state.storage.users.get(&id).await? {
+        return Ok(Admitted { user: mock_rights(stored.value), is_first_run: false });
     }
+    let was_empty = state.storage.users.is_empty().await?;
+    let (user, created) = admission::insert_or_get(state, mock_user(id, now)).await?;
+    Ok(Admitted { user: mock_rights(user), is_first_run: created && was_empty })
+}
+
+/// Everybody is an administrator in mock mode, whatever became of the row.
+fn mock_rights(user: User) -> User {
+    User { role: UserRole::Admin, enabled: true, ..user }
 }
 
 /// Makes the user of mock mode as it is stored at first; later its row may have other preferences.
-pub(crate) fn mock_user(id: UserId, now: DateTime<Utc>) -> User {
+fn mock_user(id: UserId, now: DateTime<Utc>) -> User {
     User {
         id,
         email: MOCK_EMAIL.to_owned(),

@@ -7,6 +7,7 @@ use std::error::Error;
 
 use axum::Json;
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use shared::connection::ConnectionError;
@@ -14,6 +15,7 @@ use shared::models::UserRole;
 use shared::secrets::SecretError;
 use shared::storage::{StorageError, StorageErrorKind};
 
+use crate::identity::IdentityError;
 use crate::request_id::RequestId;
 
 /// Why a request fails.
@@ -25,6 +27,21 @@ pub(crate) enum ApiError {
     /// Nobody has signed in.
     #[error("Sign-in with the directory is required.")]
     SignInRequired,
+    /// Whoever has signed in is no user.
+    #[error("Access denied: {0} is not registered; ask an administrator for access.")]
+    NotRegistered(String),
+    /// The user may not sign in.
+    #[error("The account {0} is disabled; ask an administrator to enable it.")]
+    AccountDisabled(String),
+    /// An address has failed to sign in too often.
+    #[error("There were too many failed sign-ins from your address; try again in {seconds} seconds.")]
+    TooManyFailures {
+        /// When failures are answered again.
+        seconds: u64,
+    },
+    /// The directory cannot be asked who calls.
+    #[error("The directory that says who you are cannot be reached; try again in a moment.")]
+    DirectoryAway(#[source] IdentityError),
     /// The caller's role is too low.
     #[error("This needs the role {0}; ask an administrator to give it to you.")]
     RoleTooLow(UserRole),
@@ -118,14 +135,17 @@ impl ApiError {
         let own = || Some(self.to_string());
         match self {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, own()),
-            Self::SignInRequired => (StatusCode::UNAUTHORIZED, own()),
+            Self::SignInRequired | Self::NotRegistered(_) | Self::AccountDisabled(_) => {
+                (StatusCode::UNAUTHORIZED, own())
+            }
+            Self::TooManyFailures { .. } => (StatusCode::TOO_MANY_REQUESTS, own()),
             Self::RoleTooLow(_) => (StatusCode::FORBIDDEN, own()),
             Self::NotFound(_) | Self::NoSuchPath => (StatusCode::NOT_FOUND, own()),
             Self::NoSuchMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, own()),
             Self::Conflict(_) => (StatusCode::CONFLICT, own()),
             Self::OtherVersion => (StatusCode::PRECONDITION_FAILED, own()),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, own()),
-            Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, own()),
+            Self::NotReady(_) | Self::DirectoryAway(_) => (StatusCode::SERVICE_UNAVAILABLE, own()),
             Self::Storage(error) => storage_answer(error.kind()),
             Self::Secret(error) => (secret_status(error), Some(sentence(&error.to_string()))),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, None),
@@ -181,12 +201,26 @@ impl IntoResponse for ApiError {
                 if status.is_server_error() {
                     tracing::warn!(error = &self as &dyn Error, status = status.as_u16(), "a request failed");
                 }
-                Failure::Told(error).response(status, None)
+                let mut response = Failure::Told(error).response(status, None);
+                if let Self::TooManyFailures { seconds } = self {
+                    response.headers_mut().insert(RETRY_AFTER, seconds.into());
+                }
+                response
             }
             (status, None) => {
                 tracing::error!(error = &self as &dyn Error, "a request failed unexpectedly");
                 Failure::Unforeseen.response(status, None)
             }
+        }
+    }
+}
+
+impl From<IdentityError> for ApiError {
+    fn from(error: IdentityError) -> Self {
+        match error {
+            // The window of an address is a minute.
+            IdentityError::TooOften => Self::TooManyFailures { seconds: 60 },
+            IdentityError::Away(_) | IdentityError::AwayStill => Self::DirectoryAway(error),
         }
     }
 }

@@ -260,6 +260,12 @@ impl Members {
         }
     }
 
+    /// Makes a body for tests.
+    #[cfg(test)]
+    pub(crate) fn for_test(value: &Value) -> Self {
+        Self::parse(value.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
         let value = serde_json::from_slice(bytes)
             .map_err(|error| ApiError::Invalid(format!("The request body is not valid JSON: {error}.")))?;
@@ -310,15 +316,30 @@ impl FromRequest<AppState> for Members {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-                ApiError::TooLarge
-            } else {
-                ApiError::Invalid("The request body could not be read; send it again.".to_owned())
-            }
-        })?;
-        Self::parse(&body)
+        Self::parse(&bytes(request, state).await?)
     }
+}
+
+/// The members of a body that may be missing altogether.
+pub(crate) struct MaybeMembers(pub(crate) Members);
+
+impl FromRequest<AppState> for MaybeMembers {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        let body = bytes(request, state).await?;
+        if body.is_empty() { Ok(Self(Members(Map::new()))) } else { Members::parse(&body).map(Self) }
+    }
+}
+
+async fn bytes(request: Request, state: &AppState) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+            ApiError::TooLarge
+        } else {
+            ApiError::Invalid("The request body could not be read; send it again.".to_owned())
+        }
+    })
 }
 
 #[cfg(test)]

@@ -13,7 +13,11 @@
 //! A handler is a use case: it reads from top to bottom and there is no layer below it but the
 //! repositories.
 
+mod access_requests;
 mod actor;
+mod admission;
+mod audit;
+mod auth_events;
 mod backups;
 mod client_address;
 mod connection_probe;
@@ -22,6 +26,7 @@ mod databases;
 mod engines;
 mod error;
 mod figures;
+mod identity;
 mod if_match;
 mod json;
 mod observe;
@@ -48,6 +53,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 pub use figures::Figures;
+pub use identity::{HttpSetUpError, Identities};
+pub use routes::built_routes;
 pub use state::{AppState, StartError};
 
 /// Builds the router. The Functions host forwards paths whole, so the prefix is part of them.

@@ -1,6 +1,7 @@
 //! The REST API as the Functions host starts it.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use api::{AppState, StartError, app};
 use custom_handler::{ServeOptions, exit_code, serve, telemetry};
@@ -8,6 +9,9 @@ use shared::config::{Config, Environment};
 
 /// The port when nobody says otherwise, as for a program started by hand.
 const DEFAULT_PORT: u16 = 7081;
+
+/// How long audit records that wait to be written may hold up the end.
+const LAST_WRITES: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     dump::launcher::run_if_asked();
@@ -30,5 +34,16 @@ async fn run(config: Config) -> Result<(), StartError> {
     let port = config.port.unwrap_or(DEFAULT_PORT);
     let state = AppState::new(config)?;
     state.storage.prepare_in_background(&state.clock);
-    Ok(serve(app(state), ServeOptions::on_port(port)).await?)
+    let (audit, now) = (state.storage.audit.clone(), state.clock.now());
+    let log = audit.clone();
+    tokio::spawn(async move {
+        if let Err(error) = log.warm_up(now).await {
+            // Whoever asks for the audit log first does it then.
+            tracing::warn!(error = &error as &dyn std::error::Error, "the audit log could not be read");
+        }
+    });
+    let outcome = serve(app(state), ServeOptions::on_port(port)).await;
+    // The host does not wait for long.
+    let _ = tokio::time::timeout(LAST_WRITES, audit.flush()).await;
+    Ok(outcome?)
 }

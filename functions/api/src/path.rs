@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use shared::models::{BackupId, DatabaseId, EngineId, PolicyId, UserId};
+use shared::models::{AccessRequestId, BackupId, DatabaseId, EngineId, PolicyId, UserId};
 
 use crate::error::ApiError;
 use crate::state::AppState;
@@ -34,6 +34,10 @@ impl Named for EngineId {
 
 impl Named for PolicyId {
     const NOUN: &'static str = "The backup policy";
+}
+
+impl Named for AccessRequestId {
+    const NOUN: &'static str = "The access request";
 }
 
 impl Named for UserId {

@@ -58,16 +58,17 @@ impl Query {
 
     /// Reads a day and returns its first instant.
     pub(crate) fn start_of_day(&self, name: &str) -> Result<Option<DateTime<Utc>>, ApiError> {
-        Ok(self.day(name)?.map(midnight))
+        Ok(self.date(name)?.map(midnight))
     }
 
     /// Reads a day and returns the first instant after it.
     pub(crate) fn end_of_day(&self, name: &str) -> Result<Option<DateTime<Utc>>, ApiError> {
         let next = |day: NaiveDate| day.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
-        Ok(self.day(name)?.map(|day| midnight(next(day))))
+        Ok(self.date(name)?.map(|day| midnight(next(day))))
     }
 
-    fn day(&self, name: &str) -> Result<Option<NaiveDate>, ApiError> {
+    /// Reads a day.
+    pub(crate) fn date(&self, name: &str) -> Result<Option<NaiveDate>, ApiError> {
         let day = |text: &str| {
             // Four digits, so that days sort as texts.
             let day = (text.len() == 10).then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()).flatten();

@@ -1,7 +1,9 @@
 //! Things that a request refers to, found or refused.
 
 use shared::effective_policy::PolicyBook;
-use shared::models::{BackupPolicy, DEFAULT_POLICY, Database, DatabaseId, Engine, EngineId, PolicyId};
+use shared::models::{
+    BackupPolicy, DEFAULT_POLICY, Database, DatabaseId, Engine, EngineId, PolicyId, User, UserId,
+};
 use shared::storage::Versioned;
 
 use crate::error::ApiError;
@@ -21,6 +23,11 @@ pub(crate) async fn engine(state: &AppState, id: &EngineId) -> Result<Versioned<
 /// Finds a backup policy; 404 when there is none.
 pub(crate) async fn policy(state: &AppState, id: &PolicyId) -> Result<Versioned<BackupPolicy>, ApiError> {
     state.storage.policies.get(id).await?.ok_or_else(|| not_found(id))
+}
+
+/// Finds a user; 404 when there is none.
+pub(crate) async fn user(state: &AppState, id: &UserId) -> Result<Versioned<User>, ApiError> {
+    state.storage.users.get(id).await?.ok_or_else(|| not_found(id))
 }
 
 /// Finds an engine by a text from a body; a text that no engine can be called by is a 404 as well.

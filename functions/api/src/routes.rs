@@ -6,7 +6,9 @@ use axum::http::Method;
 use axum::routing::{self, MethodRouter};
 
 use crate::state::AppState;
-use crate::{backups, databases, engines, policies, settings, system, users};
+use crate::{
+    access_requests, audit, auth_events, backups, databases, engines, policies, settings, system, users,
+};
 
 /// A route with its handler.
 struct Built {
@@ -21,6 +23,11 @@ pub(crate) fn router() -> Router<AppState> {
         tracing::debug!(method = %built.method, path = built.path, "a route");
         router.route(built.path, built.handler)
     })
+}
+
+/// Returns method and path of every route that is built, without the prefix, for tests that walk them.
+pub fn built_routes() -> Vec<(Method, &'static str)> {
+    built().into_iter().map(|built| (built.method, built.path)).collect()
 }
 
 fn built() -> Vec<Built> {
@@ -63,6 +70,20 @@ fn built() -> Vec<Built> {
         get("/settings", settings::get::get),
         put("/settings", settings::update::update),
         get("/users/me", users::me::me),
+        put("/users/me/preferences", users::preferences::update),
+        get("/users", users::list::list),
+        post("/users", users::create::create),
+        get("/users/{id}", users::get::get),
+        put("/users/{id}", users::update::update),
+        delete("/users/{id}", users::delete::delete),
+        get("/access-requests", access_requests::list::list),
+        post("/access-requests/{id}/approve", access_requests::approve::approve),
+        post("/access-requests/{id}/reject", access_requests::reject::reject),
+        post("/auth/events", auth_events::record),
+        get("/audit", audit::list::list),
+        get("/audit/actions", audit::names::actions),
+        get("/audit/resource-types", audit::names::resource_types),
+        get("/audit/stats", audit::stats::stats),
     ]
 }
 
@@ -103,6 +124,7 @@ mod tests {
     fn state(auth_mode: &str) -> Result<AppState, ConfigError> {
         let config = Config::read(&Source::of(&[("AUTH_MODE", auth_mode)]))?;
         Ok(AppState {
+            identities: crate::Identities::new(&config).unwrap_or_else(|error| panic!("{error}")),
             storage: Storage::memory(&config).0,
             secrets: Secrets::assemble(&config, None),
             tools: Arc::new(Tools::new(Vec::new())),

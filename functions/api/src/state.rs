@@ -16,6 +16,7 @@ use shared::secrets::{self, Secrets};
 use shared::storage::{OpenError, Storage};
 
 use crate::figures::Figures;
+use crate::identity::{HttpSetUpError, Identities};
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct AppState {
     pub networks: Arc<Networks>,
     /// Figures that are kept for a minute.
     pub figures: Figures,
+    /// Who somebody is.
+    pub identities: Identities,
     /// The clock.
     pub clock: Clock,
 }
@@ -45,6 +48,9 @@ pub enum StartError {
     /// The secret store cannot be opened.
     #[error("the secret store cannot be used")]
     Secrets(#[from] secrets::OpenError),
+    /// The directory cannot be asked anything.
+    #[error(transparent)]
+    Directory(#[from] HttpSetUpError),
     /// The program cannot find its own file, which starts the client tools.
     #[error("the path of this program cannot be found out")]
     OwnPath(#[from] io::Error),
@@ -63,6 +69,7 @@ impl AppState {
             tools: Arc::new(tools),
             networks: Arc::new(Networks::new(&config)?),
             figures: Figures::default(),
+            identities: Identities::new(&config)?,
             clock: Clock::system(),
             config: Arc::new(config),
         })

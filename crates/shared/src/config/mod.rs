@@ -6,6 +6,7 @@
 
 mod network;
 mod secrets;
+mod sign_in;
 mod source;
 mod storage;
 
@@ -17,6 +18,7 @@ use secrecy::SecretString;
 
 pub use network::NetworkConfig;
 pub use secrets::SecretsConfig;
+pub use sign_in::{Directory, SignIn};
 pub use source::{ConfigError, Source};
 pub use storage::{Identity, StorageConfig};
 
@@ -29,6 +31,8 @@ pub struct Config {
     pub environment: Environment,
     /// How callers prove who they are.
     pub auth_mode: AuthMode,
+    /// How callers sign in where the mode is the directory.
+    pub sign_in: SignIn,
     /// Where data are kept.
     pub storage: StorageConfig,
     /// Where passwords are kept.
@@ -158,6 +162,7 @@ impl Config {
         Ok(Self {
             environment,
             auth_mode: auth_mode(source, environment)?,
+            sign_in: SignIn::read(source)?,
             storage: StorageConfig::read(source)?,
             secrets: SecretsConfig::read(source, environment)?,
             identity: Identity::read(source),

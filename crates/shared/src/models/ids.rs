@@ -70,6 +70,8 @@ ids! {
     JobId,
     /// Identifies a user: the directory's object id.
     UserId,
+    /// Identifies a stranger's wish for access.
+    AccessRequestId,
     /// Identifies a record of the audit log.
     AuditId,
     /// Identifies one holder of a lease.

@@ -21,14 +21,16 @@ pub use backup::{
 pub use database::{Credentials, Database, Endpoint, Engine, Login, PolicyChoice, StoredSecret};
 pub use dump_options::{CompressionFormat, DumpOptions, MOST_PATTERNS, NamePattern};
 pub(crate) use ids::derived_text;
-pub use ids::{AuditId, BackupId, ClaimId, DatabaseId, EngineId, InvalidId, JobId, PolicyId, UserId};
+pub use ids::{
+    AccessRequestId, AuditId, BackupId, ClaimId, DatabaseId, EngineId, InvalidId, JobId, PolicyId, UserId,
+};
 pub use kinds::{
     AuthMethod, BackupStatus, DatabaseType, EngineType, Tier, TriggeredBy, UnknownName, UserRole,
 };
-pub use names::{ContainerName, DatabaseName, Host, InvalidText, UserName};
+pub use names::{ContainerName, DatabaseName, EmailAddress, Host, InvalidText, UserName};
 pub use policy::{BackupPolicy, DEFAULT_POLICY, policy_name, slug, system_policies, time_zone};
 pub use remarks::{Consistency, Warnings};
 pub use settings::AppSettings;
 pub use tier::{InvalidTime, OutOfRange, TierConfig, TimeOfDay};
 pub use tls::{Authorities, Tls, TlsMode};
-pub use user::{AccessRequest, Resolution, User};
+pub use user::{AccessRequest, Resolution, User, is_pending, pending_id, same_email};

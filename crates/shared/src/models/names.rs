@@ -52,6 +52,9 @@ texts! {
     /// The name of an account on a server.
     UserName: "must be 1 to 256 characters without control characters, and must not begin with a hyphen",
         |text| length(text, 1, 256) && plain(text);
+    /// An e-mail address, as people are registered by it.
+    EmailAddress: "must be an e-mail address such as name@example.org, in plain letters",
+        is_email;
     /// The name of a blob container.
     ContainerName: "must be 3 to 63 lower-case letters, digits and single hyphens, with a letter or digit at both ends",
         is_container;
@@ -63,6 +66,26 @@ fn length(text: &str, least: usize, most: usize) -> bool {
 
 fn plain(text: &str) -> bool {
     !text.starts_with('-') && !text.chars().any(char::is_control)
+}
+
+/// Accepts what looks like an address. Letters beyond ASCII are refused: many look like others, and an
+/// administrator would give a role to somebody else.
+fn is_email(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let in_local = |byte: u8| byte.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&byte);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 254
+        && (1..=64).contains(&local.len())
+        && local.bytes().all(in_local)
+        && !local.starts_with(['-', '.'])
+        && !local.ends_with('.')
+        && domain.contains('.')
+        && domain.split('.').all(label)
 }
 
 /// The vendor's rule for container names.
@@ -89,6 +112,33 @@ mod tests {
         }
         for bad in ["ab", "Backups", "-ab", "ab-", "a--b", "a_b", &"x".repeat(64)] {
             assert!(bad.parse::<ContainerName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_a_name_and_a_domain() {
+        for good in ["a@b.de", "O'Brien+x@mail.example.org", "x_y-1@a-b.co"] {
+            assert!(good.parse::<EmailAddress>().is_ok(), "{good}");
+        }
+        let long = format!("{}@b.de", "x".repeat(65));
+        for bad in [
+            "",
+            "a",
+            "a@b",
+            "@b.de",
+            "a@",
+            "a@@b.de",
+            "a b@c.de",
+            "-a@b.de",
+            "a@-b.de",
+            "a@b..de",
+            "a\n@b.de",
+            "\"a\"@b.de",
+            "\u{430}@b.de",
+            "a@b.de ",
+            &long,
+        ] {
+            assert!(bad.parse::<EmailAddress>().is_err(), "{bad:?}");
         }
     }
 

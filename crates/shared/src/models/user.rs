@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{UserId, UserRole};
+use super::{AccessRequestId, UserId, UserRole};
 
 /// A person who may use the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,11 +31,44 @@ pub struct User {
     pub created_by: Option<String>,
 }
 
+impl User {
+    /// Tells whether the user was registered and has not signed in since.
+    pub fn is_pending(&self) -> bool {
+        is_pending(&self.id)
+    }
+
+    /// Tells whether this is somebody's e-mail address; case does not matter.
+    pub fn has_email(&self, email: &str) -> bool {
+        same_email(&self.email, email)
+    }
+}
+
+/// Tells whether two e-mail addresses are the same; case does not matter.
+pub fn same_email(one: &str, other: &str) -> bool {
+    one.to_lowercase() == other.to_lowercase()
+}
+
+/// How ids begin until their users have signed in.
+const PENDING: &str = "pending-";
+
+/// Tells whether an id is one of a user who has not signed in yet.
+pub fn is_pending(id: &UserId) -> bool {
+    id.as_str().starts_with(PENDING)
+}
+
+/// Makes the id of a user who has not signed in yet. The same address always gives the same id, so that
+/// nobody is registered twice at the same time.
+pub fn pending_id(email: &str) -> UserId {
+    let derived = UserId::derived(&["registered", &email.to_lowercase()]);
+    // A UUID with a prefix of letters is an identifier.
+    format!("{PENDING}{derived}").parse().unwrap_or(derived)
+}
+
 /// A stranger's wish for access.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessRequest {
     /// Identifies the request.
-    pub id: String,
+    pub id: AccessRequestId,
     /// The verified e-mail address.
     pub email: String,
     /// The verified name.

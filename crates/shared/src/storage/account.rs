@@ -12,8 +12,9 @@ use url::Url;
 
 use super::signer::{LentKey, Signer};
 use super::{
-    AuditLog, AzureBlobs, AzureQueue, AzureTable, Backups, BlobStore, Claims, Databases, Engines, Jobs,
-    MemoryBlobs, MemoryQueue, MemoryTable, Policies, Queue, Settings, Slots, StorageError, Table, Users,
+    AccessRequests, AuditLog, AzureBlobs, AzureQueue, AzureTable, Backups, BlobStore, Claims, Databases,
+    Engines, Jobs, MemoryBlobs, MemoryQueue, MemoryTable, Policies, Queue, Settings, Slots, StorageError,
+    Table, Users,
 };
 use crate::clock::Clock;
 use crate::config::{Config, StorageConfig};
@@ -30,6 +31,8 @@ pub struct Storage {
     pub policies: Policies,
     /// The users.
     pub users: Users,
+    /// Strangers' wishes for access.
+    pub access_requests: AccessRequests,
     /// The settings.
     pub settings: Settings,
     /// The audit log.
@@ -103,8 +106,17 @@ impl Storage {
         let configurations = table(&config.names.config_table);
         let engines = table("engines");
         let history = table(&config.names.history_table);
-        let [policies, users, settings, audit, leases, slots] =
-            ["backuppolicies", "users", "settings", "auditlogs", "backupleases", "backupslots"].map(&table);
+        let [policies, users, requests, settings, audit, audit_index, leases, slots] = [
+            "backuppolicies",
+            "users",
+            "accessrequests",
+            "settings",
+            "auditlogs",
+            "auditindex",
+            "backupleases",
+            "backupslots",
+        ]
+        .map(&table);
         let [index, days] = ["backupindex", "backupdays"].map(&table);
         let backups = Backups::new(history.clone(), index.clone(), days.clone(), Clock::system());
         Self {
@@ -112,8 +124,9 @@ impl Storage {
             engines: Engines { table: engines.clone(), older: configurations.clone() },
             policies: Policies { table: policies.clone() },
             users: Users { table: users.clone() },
+            access_requests: AccessRequests { table: requests.clone() },
             settings: Settings { table: settings.clone(), default_retention_days: config.retention_days },
-            audit: AuditLog::new(audit.clone()),
+            audit: AuditLog::new(audit.clone(), audit_index.clone()),
             claims: Claims { history: backups.table.clone(), leases: leases.clone(), ttl: config.jobs.claim },
             backups,
             slots: Slots { table: slots.clone() },
@@ -126,8 +139,10 @@ impl Storage {
                 history,
                 policies,
                 users,
+                requests,
                 settings,
                 audit,
+                audit_index,
                 leases,
                 slots,
                 index,

@@ -7,12 +7,11 @@ use chrono::{DateTime, Utc};
 
 use super::filter::{Filter, PARTITION};
 use super::repository::{self, Versioned};
-use super::rows::{Row as _, database, engine, policy, settings, user};
+use super::rows::{Row as _, database, engine, policy, settings};
 use super::table::{ETag, Entity, Expect, Key, Query, Table, Value, query_all};
 use super::{StorageError, StorageErrorKind};
 use crate::models::{
-    AppSettings, BackupPolicy, Database, DatabaseId, Engine, EngineId, PolicyId, User, UserId,
-    system_policies,
+    AppSettings, BackupPolicy, Database, DatabaseId, Engine, EngineId, PolicyId, system_policies,
 };
 
 /// The configured databases.
@@ -176,24 +175,6 @@ impl Policies {
     pub async fn list(&self) -> Result<Vec<BackupPolicy>, StorageError> {
         let all = Query::matching(Filter::eq(PARTITION, policy::PARTITION));
         repository::list(&*self.table, &all).await
-    }
-}
-
-/// The users.
-#[derive(Debug, Clone)]
-pub struct Users {
-    pub(super) table: Arc<dyn Table>,
-}
-
-impl Users {
-    /// Stores a new user.
-    pub async fn insert(&self, user: &User) -> Result<(), StorageError> {
-        self.table.insert(&user.entity()).await.map(drop)
-    }
-
-    /// Reads one.
-    pub async fn get(&self, id: &UserId) -> Result<Option<Versioned<User>>, StorageError> {
-        repository::get(&*self.table, &Key::new(user::PARTITION, id.as_str())).await
     }
 }
 

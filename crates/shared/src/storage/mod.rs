@@ -4,10 +4,16 @@
 //! Storage and one in memory that passes the same conformance suite. Everything above them is
 //! concrete, so that tests with the memory versions run the same code as production.
 
+mod access_requests;
 mod account;
 #[cfg(test)]
 mod account_test;
+mod audit_filter;
+mod audit_index;
 mod audit_log;
+#[cfg(test)]
+mod audit_log_test;
+mod audit_retry;
 mod azure_blob;
 mod azure_blob_read;
 #[cfg(test)]
@@ -64,10 +70,16 @@ mod slots;
 mod slots_test;
 pub mod table;
 mod tally;
+mod users;
+#[cfg(test)]
+mod users_test;
 mod wire;
 
+pub use access_requests::AccessRequests;
 pub use account::{OpenError, Storage};
-pub use audit_log::AuditLog;
+pub use audit_filter::AuditFilter;
+pub use audit_index::AuditStats;
+pub use audit_log::{AuditLog, AuditPage};
 pub use azure_blob::AzureBlobs;
 pub use azure_queue::AzureQueue;
 pub use azure_table::AzureTable;
@@ -78,7 +90,7 @@ pub use blob::{Blob, BlobAddress, BlobListing, BlobProperties, BlobStore, ByteSt
 pub use blob_rules::check_metadata;
 pub use cancel::CancelOutcome;
 pub use claims::{Claim, ClaimError, ClaimOutcome, Claims, MOST_RETRIES};
-pub use configurations::{Databases, Engines, Policies, Settings, Users};
+pub use configurations::{Databases, Engines, Policies, Settings};
 pub use error::{StorageError, StorageErrorKind};
 #[cfg(any(test, feature = "testing"))]
 pub use faulty_blob::{BlobCall, Fault, FaultyBlobs};
@@ -98,3 +110,4 @@ pub use signer::{LentKey, SignError, Signer};
 pub use slots::{Reservation, SlotState, Slots};
 pub use table::Table;
 pub use tally::{Group, Tally};
+pub use users::{Leaving, Users};

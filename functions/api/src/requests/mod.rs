@@ -8,3 +8,4 @@ pub(crate) mod import;
 pub(crate) mod policy;
 pub(crate) mod settings;
 pub(crate) mod tls;
+pub(crate) mod user;

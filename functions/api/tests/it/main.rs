@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod any_body;
+mod audit;
 mod backups;
 mod connection;
 mod databases;
 mod delete;
+mod directory;
 mod dump_options;
 mod engines;
 mod engines_change;
@@ -21,9 +23,11 @@ mod router;
 mod schedule;
 mod secrets;
 mod settings;
+mod sign_in;
 mod support;
 mod system;
 mod trigger;
 mod update;
+mod users;
 mod validation;
 mod versions;

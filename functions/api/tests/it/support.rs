@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
-use api::{AppState, app};
+use api::{AppState, Identities, app};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
@@ -70,6 +70,15 @@ impl TestTable {
             self.fail(Fault::Answer);
         }
         self.fail(Fault::Read(kind));
+    }
+
+    pub(crate) fn forget_faults(&self) {
+        self.faults.lock().unwrap().clear();
+    }
+
+    /// Stores a row as another program would.
+    pub(crate) async fn put(&self, entity: &Entity) {
+        self.inner.insert(entity).await.unwrap();
     }
 
     pub(crate) async fn rows(&self) -> Vec<Entity> {
@@ -197,6 +206,7 @@ impl World {
             tools: Arc::new(Tools::standard()),
             networks: Arc::new(Networks::with_token(&config, "the-token").unwrap()),
             figures: api::Figures::default(),
+            identities: Identities::new(&config).unwrap(),
             clock: Clock::fixed(at(NOW)),
             config: Arc::new(config),
         };
@@ -235,6 +245,24 @@ impl World {
             assert!(json["error"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}: {json}");
         }
         (status.as_u16(), json)
+    }
+
+    /// Sends a request with headers.
+    pub(crate) async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> (u16, Value) {
+        let mut request = Request::builder().method(method).uri(format!("/api{path}"));
+        request = request.header("x-forwarded-for", "203.0.113.7");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = body.map_or_else(Body::empty, |body| body.to_string().into());
+        let (status, _, body) = self.exchange(request.body(body).unwrap()).await;
+        (status.as_u16(), serde_json::from_slice(&body).unwrap())
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {

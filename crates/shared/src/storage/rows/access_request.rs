@@ -3,7 +3,7 @@
 use super::super::table::{Entity, Key, Value};
 use super::read::{Reader, date_time};
 use super::{Row, UnreadableRow, properties};
-use crate::models::{AccessRequest, Resolution};
+use crate::models::{AccessRequest, InvalidId, Resolution};
 
 /// The partition of all access requests.
 pub(crate) const PARTITION: &str = "access_requests";
@@ -30,7 +30,7 @@ impl Row for AccessRequest {
         add("resolved_at", at.map(date_time));
         add("resolved_by", by.map(|by| by.as_str().into()));
         add("rejection_reason", reason.map(|reason| reason.as_str().into()));
-        Entity::new(Key::new(PARTITION, &self.id), properties)
+        Entity::new(Key::new(PARTITION, self.id.as_str()), properties)
     }
 
     fn from_entity(entity: &Entity) -> Result<Self, UnreadableRow> {
@@ -43,7 +43,11 @@ impl Row for AccessRequest {
             _ => return Err(row.unreadable("status", "none of pending, approved, rejected")),
         };
         Ok(Self {
-            id: entity.key.row.clone(),
+            id: entity
+                .key
+                .row
+                .parse()
+                .map_err(|error: InvalidId| row.unreadable("RowKey", error.to_string()))?,
             email: row.required("email")?.to_owned(),
             name: row.owned("name").unwrap_or_default(),
             azure_ad_id: row.required("azure_ad_id")?.to_owned(),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::super::table::Entity;
-use super::history_key::{history_key, id_in};
+use super::history_key::{history_key, id_in, instant_in};
 use super::read::{Reader, date_time};
 use super::{Row, UnreadableRow, properties};
 use crate::models::{AuditRecord, AuditStatus, InvalidId};
@@ -11,7 +11,7 @@ use crate::models::{AuditRecord, AuditStatus, InvalidId};
 /// The longest text of details; a property holds 64 KiB of UTF-16, so 30 KiB of UTF-8 always fit.
 const LONGEST_DETAILS: usize = 30 * 1024;
 
-/// What is stored for an address that is not known.
+/// What is stored for an address that is not known, and shown for an action that is missing.
 const UNKNOWN: &str = "unknown";
 
 impl Row for AuditRecord {
@@ -37,24 +37,31 @@ impl Row for AuditRecord {
         Entity::new(history_key(self.timestamp, self.id.as_str()), properties)
     }
 
+    /// Reads a record. What it says is for people: a record that is not as expected is shown all the same.
     fn from_entity(entity: &Entity) -> Result<Self, UnreadableRow> {
         let row = Reader(entity);
         let id = row.text("id").unwrap_or_else(|| id_in(&entity.key.row));
+        let timestamp = row.instant("timestamp").or_else(|| instant_in(&entity.key.row));
         Ok(Self {
             id: id.parse().map_err(|error: InvalidId| row.unreadable("id", error.to_string()))?,
-            timestamp: row.required_instant("timestamp")?,
+            timestamp: timestamp.ok_or_else(|| row.unreadable("timestamp", "missing or no date and time"))?,
             user_id: row.owned("user_id").unwrap_or_default(),
             user_email: row.owned("user_email").unwrap_or_default(),
-            action: row.required("action")?.to_owned(),
+            action: row.owned("action").unwrap_or_else(|| UNKNOWN.to_owned()),
             resource_type: row.owned("resource_type").unwrap_or_default(),
             resource_id: row.owned("resource_id").unwrap_or_default(),
             resource_name: row.owned("resource_name").unwrap_or_default(),
-            details: row.text("details").and_then(|text| serde_json::from_str(text).ok()),
+            details: row.text("details").map(read_details),
             status: row.parse("status").unwrap_or(AuditStatus::Success),
             error_message: row.owned("error_message"),
             ip_address: row.owned("ip_address").filter(|address| address != UNKNOWN),
         })
     }
+}
+
+/// Reads details; a text that is no object is shown as it is.
+fn read_details(text: &str) -> Map<String, Json> {
+    serde_json::from_str(text).unwrap_or_else(|_| Map::from_iter([("text".to_owned(), Json::from(text))]))
 }
 
 /// Renders details; when they are too long, long lists and texts in them are cut and

@@ -21,7 +21,7 @@ pub(crate) use backup::{
     COMMIT_BEGUN_AT, cancelled as backup_cancelled, claimed as backup_claimed, heartbeat as backup_heartbeat,
     planned_blob,
 };
-pub(crate) use history_key::{history_key, id_in};
+pub(crate) use history_key::{audit_month_key, history_key, history_key_bound, id_in};
 pub(crate) use read::{Reader, date_time, parse_date_time};
 
 use super::table::{Entity, Properties};

@@ -470,7 +470,7 @@ fn a_user() {
 #[test]
 fn an_access_request() {
     let request = AccessRequest {
-        id: "r1".to_owned(),
+        id: "r1".parse().unwrap(),
         email: "b@example.com".to_owned(),
         name: "B".to_owned(),
         azure_ad_id: "oid".to_owned(),

@@ -213,6 +213,10 @@ fn audit_records_of_a_month_are_read() {
     assert_eq!(bare.id, record.id, "the key has the id too");
     assert_eq!((bare.details, bare.user_id.as_str()), (None, ""));
     let garbled: AuditRecord = read(&with(row.clone(), json!({"details": "{'found': 3}"}))).unwrap();
-    assert_eq!(garbled.details, None, "details that are no JSON hide nothing else");
-    assert!(read::<AuditRecord>(&without(row, &["timestamp"])).is_err());
+    let text = garbled.details.as_ref().and_then(|details| details.get("text"));
+    assert_eq!(text, Some(&"{'found': 3}".into()), "details that are no JSON are shown as they are");
+    let timeless: AuditRecord = read(&without(row, &["timestamp"])).unwrap();
+    // The earlier system took its own zone for UTC when it made the key.
+    let apart = timeless.timestamp - record.timestamp;
+    assert!(apart.abs() < chrono::TimeDelta::days(1), "the key has about the same time: {apart}");
 }

@@ -366,7 +366,7 @@ pub(super) fn access_request() -> impl Strategy<Value = AccessRequest> {
             reason
         }),
     ];
-    ("[a-z0-9-]{1,40}", text(), text(), text(), instant(), resolution).prop_map(
+    (id(), text(), text(), text(), instant(), resolution).prop_map(
         |(id, email, name, azure_ad_id, requested_at, resolution)| AccessRequest {
             id,
             email,
