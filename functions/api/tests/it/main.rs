@@ -15,6 +15,7 @@ mod engines_change;
 mod figures;
 mod history;
 mod import;
+mod log;
 mod networks;
 mod policies;
 mod process;

@@ -43,6 +43,10 @@ pub(crate) enum Fault {
     LoseInsert,
     /// The next question fails like this.
     Read(StorageErrorKind),
+    /// The deletion after the next one fails.
+    SecondDelete,
+    /// The next deletion fails.
+    Delete,
     /// A question is answered as usual, and uses this up.
     Answer,
     /// The next question finds nothing, as when a row is stored a moment later.
@@ -112,7 +116,15 @@ impl TestTable {
                 drop(faults);
                 panic!("told to, with hunter2 in the text")
             }
-            Some(Fault::Change | Fault::Overtake | Fault::Insert | Fault::LoseInsert | Fault::Hide)
+            Some(
+                Fault::Change
+                | Fault::Overtake
+                | Fault::Insert
+                | Fault::LoseInsert
+                | Fault::Hide
+                | Fault::Delete
+                | Fault::SecondDelete,
+            )
             | None => Ok(()),
         }
     }
@@ -151,6 +163,12 @@ impl Table for TestTable {
     }
 
     async fn delete(&self, key: &Key, expect: &Expect) -> Result<(), StorageError> {
+        if self.takes(|fault| matches!(fault, Fault::Delete)) {
+            return Err(StorageError::new(StorageErrorKind::Unavailable, "delete", "row"));
+        }
+        if self.takes(|fault| matches!(fault, Fault::SecondDelete)) {
+            self.fail(Fault::Delete);
+        }
         self.inner.delete(key, expect).await
     }
 
