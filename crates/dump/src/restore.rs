@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::pin::pin;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,7 +28,7 @@ use crate::postgresql;
 use crate::process::{Ending, Invocation, Running};
 use crate::redact::Said;
 use crate::server::{Server, identify};
-use crate::sqlserver;
+use crate::sqlserver::{self, Guard, Watch};
 use crate::target::{Limits, Target};
 use crate::tools::Tools;
 
@@ -71,6 +72,8 @@ where
         stdin: running.stdin.take(),
         printed: running.stdout.take().map(|output| tokio::spawn(end_of(output))),
         running,
+        watch: Arc::default(),
+        guard: is_sql_server(target.kind).then(Guard::default),
         target,
         tool: invocation.tool,
         limits,
@@ -89,6 +92,7 @@ where
         };
         bytes += piece.len() as u64;
         for piece in neutraliser.push(&piece) {
+            load.look_at(&piece)?;
             load.write(&piece).await?;
         }
         progress(bytes);
@@ -97,8 +101,10 @@ where
         load.running.kill();
         return Err(RestoreError::Truncated { state: state(target) });
     };
+    load.look_at(&end)?;
     load.write(&end).await?;
     if is_sql_server(target.kind) {
+        load.look_at(sqlserver::LAST_BATCH)?;
         load.write(sqlserver::LAST_BATCH).await?;
     }
     load.stdin = None;
@@ -132,6 +138,8 @@ struct Load<'a> {
     stdin: Option<ChildStdin>,
     /// The end of what the client prints, where that counts.
     printed: Option<JoinHandle<Vec<u8>>>,
+    watch: Arc<Watch>,
+    guard: Option<Guard>,
     target: &'a Target,
     tool: &'static str,
     limits: &'a Limits,
@@ -150,6 +158,19 @@ impl Load<'_> {
             () = sleep_until(patience) => Err(self.too_long()),
             () = lost => Err(self.connection_lost()),
         }
+    }
+
+    /// Refuses what the client would take for a command of its own, where it cannot be told not to.
+    fn look_at(&mut self, piece: &[u8]) -> Result<(), RestoreError> {
+        let found = self.guard.as_mut().and_then(|guard| guard.push(piece));
+        let Some(line) = found else { return Ok(()) };
+        self.running.kill();
+        Err(RestoreError::Refused {
+            client: self.tool,
+            line: Some(line),
+            detail: "there is a command of sqlcmd's own in the backup, which none of ours has".to_owned(),
+            state: state(self.target),
+        })
     }
 
     /// Gives bytes to the client.
@@ -221,7 +242,8 @@ impl Load<'_> {
     /// Waits until a client that would wait for ever has lost its connection.
     fn lost(&self) -> impl Future<Output = ()> + use<> {
         let process = self.running.id().filter(|_| is_sql_server(self.target.kind));
-        sqlserver::lost(process)
+        let watch = Arc::clone(&self.watch);
+        async move { watch.lost(process).await }
     }
 
     fn connection_lost(&mut self) -> RestoreError {

@@ -9,10 +9,12 @@
 #[path = "support/stand_in.rs"]
 mod stand_in;
 
+use std::env;
 use std::fs;
+use std::net::TcpListener;
 use std::time::Duration;
 
-use dump::{DumpError, Limits, Remarks, RestoreError, Target, discover, dump, probe, restore};
+use dump::{DumpError, Limits, Remarks, RestoreError, Target, Tools, discover, dump, probe, restore};
 use futures::{StreamExt, stream};
 use shared::models::{Consistency, DatabaseType};
 
@@ -44,13 +46,13 @@ const CATALOG: &str = "~C|database|=shop|-
 ~C|column|=10|=2|=name|-|=nvarchar|=nvarchar|=80|=0|=0|-|-|=0|=1|-|=0|=0|=0|=0|=0
 ~C|column|=11|=1|=id|-|=int|=int|=4|=10|=0|-|-|=0|=0|-|=0|=0|=0|=0|=0
 ~C|module|=20|-|=1|=1
-~K|schema
-~K|object
-~K|table
-~K|column
-~K|index
-~K|indexcolumn
-~K|module
+~K|schema|1
+~K|object|2
+~K|table|2
+~K|column|3
+~K|index|0
+~K|indexcolumn|0
+~K|module|1
 ~F|/2/21/3
 ~Z
 ";
@@ -281,11 +283,21 @@ async fn a_program_that_falls_silent_is_stopped() {
 #[tokio::test]
 async fn a_program_that_has_lost_its_connection_is_stopped_long_before() {
     let stand_in = stand_in();
-    prepare(&stand_in, "rows.sh", "echo $$ >$OUT/tool; head -n 6 $OUT/rows; exec sleep 1000");
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let connected =
+        format!("exec 3<>/dev/tcp/127.0.0.1/{port}; echo $$ >$OUT/tool; head -n 6 $OUT/rows; sleep 1000");
+    prepare(&stand_in, "rows.sh", &format!("export OUT; exec bash -c '{connected}'"));
+    let serving = std::thread::spawn(move || {
+        let connection = server.accept().unwrap();
+        std::thread::sleep(Duration::from_secs(3));
+        drop(connection);
+    });
     let error = dumped(&stand_in, &patient()).await.unwrap_err();
     assert!(matches!(error, DumpError::ConnectionFailed { .. }), "{error}");
     assert!(error.to_string().contains("connection was lost"), "{error}");
     wait_for_end_of(&stand_in.wait_for_note("tool"));
+    serving.join().unwrap();
 }
 
 #[tokio::test]
@@ -334,8 +346,41 @@ async fn a_dump_is_loaded_through_the_input_and_stops_at_the_first_error() {
     assert!(matches!(error, RestoreError::Refused { .. }), "{error}");
     assert!(error.to_string().contains("already an object"), "{error}");
 
+    // The program would run it, and cannot be told not to without losing the password's variable.
+    let with_command = text.replacen("\nGO\n", "\nGO\n!!touch $OUT/ran\n", 1);
+    load("cat >$OUT/loaded; exit 0");
+    let error =
+        restore(&stand_in.tools(), &target(), pieces(&with_command), &patient(), |_| {}).await.unwrap_err();
+    assert!(
+        matches!(error, RestoreError::Refused { .. }) && error.to_string().contains("command"),
+        "{error}"
+    );
+
     let cut = text.replace("-- dilux-backup: the dump is complete", "");
     load("cat >$OUT/loaded; exit 0");
     let error = restore(&stand_in.tools(), &target(), pieces(&cut), &patient(), |_| {}).await.unwrap_err();
     assert!(matches!(error, RestoreError::Truncated { .. }), "{error}");
+}
+
+/// Returns the real program, if it is installed.
+fn real() -> Option<Tools> {
+    let tools = Tools::standard();
+    let found = env::split_paths(&env::var_os("PATH").unwrap_or_default())
+        .any(|folder| folder.join("sqlcmd").is_file());
+    if !found {
+        eprintln!("NOT RUN: sqlcmd is not installed; scripts/setup says how to get it");
+    }
+    found.then_some(tools)
+}
+
+#[tokio::test]
+async fn the_real_program_tells_a_dead_port_and_an_unknown_host() {
+    let Some(tools) = real() else { return };
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let dead = Target { host: "127.0.0.1".to_owned(), port, ..target() };
+    let error = probe(&tools, &dead, &patient()).await.unwrap_err();
+    assert!(matches!(error, DumpError::ConnectionFailed { .. }), "{error}");
+    let unknown = Target { host: "nowhere.invalid".to_owned(), ..target() };
+    let error = dump(&tools, &unknown, &patient()).await.unwrap_err();
+    assert!(matches!(error, DumpError::UnknownHost { .. } | DumpError::ConnectionFailed { .. }), "{error}");
 }

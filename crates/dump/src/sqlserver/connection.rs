@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -19,15 +20,42 @@ const LOOK: Duration = Duration::from_secs(5);
 /// A tool that has had no connection for so many looks has lost it.
 const LOOKS: u32 = 3;
 
-/// Waits until a process has been without a connection for a while; for ever where that cannot be seen.
-pub(crate) async fn lost(process: Option<u32>) {
-    let mut without = 0;
-    while without < LOOKS {
-        sleep(LOOK).await;
-        without = match process.and_then(has_connection) {
-            Some(false) => without + 1,
-            Some(true) | None => 0,
-        };
+/// How often a tool that is not silent is looked at before it was seen with a connection.
+const FIRST_LOOKS: u32 = 50;
+
+/// Watches a tool for the loss of its connection.
+///
+/// Only a tool that was seen with one can lose it: what reaches its server in another way is left alone.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    connected: AtomicBool,
+    looks: AtomicU32,
+}
+
+impl Watch {
+    /// Waits until the process has been without its connection for a while; for ever where that cannot be
+    /// seen.
+    pub(crate) async fn lost(&self, process: Option<u32>) {
+        if !self.is_connected() && self.looks.fetch_add(1, Ordering::Relaxed) < FIRST_LOOKS {
+            self.look(process);
+        }
+        let mut without = 0;
+        while without < LOOKS {
+            sleep(LOOK).await;
+            without = if self.look(process) == Some(false) && self.is_connected() { without + 1 } else { 0 };
+        }
+    }
+
+    fn look(&self, process: Option<u32>) -> Option<bool> {
+        let seen = process.and_then(has_connection);
+        if seen == Some(true) {
+            self.connected.store(true, Ordering::Relaxed);
+        }
+        seen
+    }
+
+    fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
     }
 }
 

@@ -11,7 +11,7 @@ use super::ddl::{is_carried, is_large, table_name, told};
 use super::literal::{Script, is_plain, name, push_bytes, push_wide};
 use super::probe::Capabilities;
 use super::transfer::{FIELD, Malformed, ROW, content, field, row};
-use super::value::Form;
+use super::value::{Form, xml};
 
 /// The most that the large values of a row may be together to travel in the row's line, in bytes.
 const INLINE: u32 = 64 * 1024;
@@ -81,7 +81,8 @@ impl DataTable {
         let mut width = 0;
         for column in catalog.columns_of(table.id).iter().filter(|column| is_carried(column)) {
             let precision = u8::try_from(column.of.precision).unwrap_or(u8::MAX);
-            let form = Form::of(&column.of.base, precision).ok_or_else(|| UnknownType {
+            let form = Form::of(&column.of.base, precision).filter(|form| form.is_exact(caps));
+            let form = form.ok_or_else(|| UnknownType {
                 table: full_name.clone(),
                 column: name(&column.name),
                 of: column.of.base.clone(),
@@ -128,10 +129,10 @@ impl DataTable {
 
     /// Adds the questions for the rows of this table.
     pub(crate) fn ask(&self, script: &mut Script, number: usize, caps: &Capabilities) {
-        let mut sql = format!("SELECT '~B|{number}'\n");
+        let mut sql = format!("SELECT '~B|{number}';\n");
         if self.columns.is_empty() {
-            let _ = writeln!(sql, "SELECT '~R|=' FROM {}", self.full_name);
-        } else if self.has_large() {
+            let _ = writeln!(sql, "SELECT '~R|=' FROM {};", self.full_name);
+        } else if self.has_large() && caps.cursors {
             self.ask_for_large(&mut sql, caps);
         } else if let Some((place, of)) = &self.page_by {
             let key = &self.columns[*place].name;
@@ -146,22 +147,25 @@ impl DataTable {
             };
             let _ = writeln!(
                 sql,
-                "DECLARE @last {of}, @rows bigint, @line varchar(max)\n{}\nWHILE @rows > 0\nBEGIN\n\
-                 SELECT '~R|' + @line\n{}\nEND",
+                "DECLARE @last {of}, @rows bigint, @line varchar(max);\n{};\nWHILE @rows > 0\nBEGIN\n\
+                 SELECT '~R|' + @line;\n{};\nEND;",
                 page(""),
                 page(&format!(" WHERE {key} > @last"))
             );
         } else {
             let _ = writeln!(
                 sql,
-                "SELECT '~R|' + {} FROM {}{}",
+                "SELECT '~R|' + {} FROM {}{};",
                 self.row(caps, false),
                 self.full_name,
                 self.order
             );
         }
-        let _ =
-            write!(sql, "SELECT '~E|{number}|' + CONVERT(varchar(20), COUNT_BIG(*)) FROM {}", self.full_name);
+        let _ = write!(
+            sql,
+            "SELECT '~E|{number}|' + CONVERT(varchar(20), COUNT_BIG(*)) FROM {};",
+            self.full_name
+        );
         script.batch(&sql);
     }
 
@@ -194,7 +198,7 @@ impl DataTable {
         let size = sizes.join(" + ");
         let _ = writeln!(
             sql,
-            "SELECT '~R|' + {} FROM {} WHERE {size} <= {INLINE}{}",
+            "SELECT '~R|' + {} FROM {} WHERE {size} <= {INLINE}{};",
             self.row(caps, false),
             self.full_name,
             self.order
@@ -209,9 +213,9 @@ impl DataTable {
         let fetch = format!("FETCH NEXT FROM dilux_rows INTO @row, {}", variables.join(", "));
         let _ = writeln!(
             sql,
-            "DECLARE @row varchar(max), @at bigint, @t nvarchar(max), @b varbinary(max), {}\n\
-             DECLARE dilux_rows CURSOR LOCAL FORWARD_ONLY FOR SELECT {}, {} FROM {} WHERE {size} > {INLINE}{}\n\
-             OPEN dilux_rows\n{fetch}\nWHILE @@FETCH_STATUS = 0\nBEGIN",
+            "DECLARE @row varchar(max), @at bigint, @t nvarchar(max), @b varbinary(max), {};\n\
+             DECLARE dilux_rows CURSOR LOCAL FORWARD_ONLY FOR SELECT {}, {} FROM {} WHERE {size} > {INLINE}{};\n\
+             OPEN dilux_rows;\n{fetch};\nWHILE @@FETCH_STATUS = 0\nBEGIN",
             declared.join(", "),
             self.row(caps, true),
             values.join(", "),
@@ -224,15 +228,17 @@ impl DataTable {
             // To the first empty piece: lengths count differently from server to server.
             let _ = writeln!(
                 sql,
-                "IF @v{at} IS NULL SELECT '~N|{at}'\nELSE\nBEGIN\nSELECT '~V|{at}'\nSET @at = 1\n\
-                 SET {piece} = SUBSTRING(@v{at}, @at, {PIECE})\nWHILE DATALENGTH({piece}) > 0\nBEGIN\n\
-                 SELECT '~L|{at}|' + {}\nSET @at = @at + {PIECE}\n\
-                 SET {piece} = SUBSTRING(@v{at}, @at, {PIECE})\nEND\nEND",
+                "IF @v{at} IS NULL\nBEGIN\nSELECT '~N|{at}';\nEND\nELSE\nBEGIN\nSELECT '~V|{at}';\nSET @at = 1;\n\
+                 SET {piece} = SUBSTRING(@v{at}, @at, {PIECE});\nWHILE DATALENGTH({piece}) > 0\nBEGIN\n\
+                 SELECT '~L|{at}|' + {};\nSET @at = @at + {PIECE};\n\
+                 SET {piece} = SUBSTRING(@v{at}, @at, {PIECE});\nEND;\nEND;",
                 field(&form.content(piece, caps))
             );
         }
-        let _ =
-            writeln!(sql, "SELECT '~G|' + @row\n{fetch}\nEND\nCLOSE dilux_rows\nDEALLOCATE dilux_rows\nEND");
+        let _ = writeln!(
+            sql,
+            "SELECT '~G|' + @row;\n{fetch};\nEND;\nCLOSE dilux_rows;\nDEALLOCATE dilux_rows;\nEND;"
+        );
     }
 }
 
@@ -474,7 +480,7 @@ impl<'a> Writer<'a> {
             } else if let Form::Spatial(name) = &column.form {
                 format!("CAST({bytes} AS {name})")
             } else if column.form == Form::Xml {
-                format!("CONVERT(xml, {text}, 1)")
+                xml(&text, self.caps)
             } else if column.form.is_bytes() {
                 bytes
             } else {
@@ -535,7 +541,7 @@ impl<'a> Writer<'a> {
             return sql.to_owned();
         }
         let name = &of.full_name;
-        format!("SET IDENTITY_INSERT {name} ON\n{sql}\nSET IDENTITY_INSERT {name} OFF")
+        format!("SET IDENTITY_INSERT {name} ON;\n{sql};\nSET IDENTITY_INSERT {name} OFF;")
     }
 
     fn note_identity(&mut self, of: &DataTable, field: &str) {

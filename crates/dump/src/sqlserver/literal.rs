@@ -221,7 +221,8 @@ pub(crate) fn is_plain(sql: &str) -> bool {
     open == Open::Nothing
 }
 
-fn is_command(line: &str) -> bool {
+/// Tells whether `sqlcmd` reads a line as a command of its own, the end of a batch included.
+pub(crate) fn is_command(line: &str) -> bool {
     let line = line.trim_start();
     if line.starts_with(':') || line.starts_with("!!") {
         return true;

@@ -19,6 +19,7 @@ mod data;
 mod ddl;
 #[cfg(test)]
 mod golden;
+mod guard;
 mod literal;
 mod plan;
 mod probe;
@@ -40,7 +41,8 @@ use crate::tools::{Tool, Tools};
 use crate::version::{Flavour, Version};
 
 pub(crate) use self::command::load;
-pub(crate) use self::connection::lost;
+pub(crate) use self::connection::Watch;
+pub(crate) use self::guard::Guard;
 pub(crate) use self::run::connection_lost;
 pub(crate) use self::stream::dump;
 

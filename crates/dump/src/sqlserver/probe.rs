@@ -36,6 +36,10 @@ pub(crate) struct Capabilities {
     pub write_clause: bool,
     /// Errors can be caught.
     pub try_catch: bool,
+    /// Rows can be read one by one, and values in pieces.
+    pub cursors: bool,
+    /// A text can be made XML with its white space.
+    pub xml_style: bool,
     /// The answers to the questions about rights: whether the user has them.
     pub rights: BTreeMap<String, bool>,
     /// The settings of a session that the server knows.
@@ -174,7 +178,7 @@ impl Capabilities {
 
     /// Returns the batch that every script begins with.
     pub(crate) fn prologue(&self) -> String {
-        self.settings.join("\n")
+        self.settings.join(";\n")
     }
 
     /// Returns what a recent SQL Server can do.
@@ -195,6 +199,8 @@ impl Capabilities {
             snapshot: true,
             write_clause: true,
             try_catch: true,
+            cursors: true,
+            xml_style: true,
             rights: RIGHTS.iter().map(|right| ((*right).to_owned(), true)).collect(),
             settings: SETTINGS.to_vec(),
             have: OPTIONAL.iter().map(|name| (*name).to_owned()).collect(),
@@ -211,10 +217,10 @@ pub(crate) fn script() -> String {
     let mut script = String::new();
     let mut ask = |sql: &str| {
         script.push_str(sql);
-        script.push_str("\nGO\n");
+        script.push_str(";\nGO\n");
     };
     for setting in SETTINGS {
-        ask(&format!("{setting}\nSELECT '~P|set|{setting}'"));
+        ask(&format!("{setting};\nSELECT '~P|set|{setting}'"));
     }
     ask(VERSION);
     let sample = |text: &str| {
@@ -230,11 +236,18 @@ pub(crate) fn script() -> String {
     }
     ask("SELECT '~P|string_agg|' + STRING_AGG(CAST(x AS varchar(max)), ';') \
          FROM (SELECT 'a' AS x UNION ALL SELECT 'b') AS y");
-    ask("DECLARE @t TABLE (b varbinary(max))\nINSERT INTO @t VALUES (0x01)\n\
-         UPDATE @t SET b.WRITE(0x02, NULL, 0)\n\
+    ask("DECLARE @t TABLE (b varbinary(max));\nINSERT INTO @t VALUES (0x01);\n\
+         UPDATE @t SET b.WRITE(0x02, NULL, 0);\n\
          SELECT '~P|write|' + CONVERT(varchar(max), b, 2) FROM @t");
+    ask("DECLARE @v nvarchar(max), @at bigint = 2;\n\
+         DECLARE dilux_rows CURSOR LOCAL FORWARD_ONLY FOR SELECT CAST(N'abcde' AS nvarchar(max)) AS v;\n\
+         OPEN dilux_rows;\nFETCH NEXT FROM dilux_rows INTO @v;\n\
+         WHILE @@FETCH_STATUS = 0\nBEGIN\n\
+         SELECT '~P|cursor|' + CAST(SUBSTRING(@v, @at, 3) AS varchar(max));\n\
+         FETCH NEXT FROM dilux_rows INTO @v;\nEND;\nCLOSE dilux_rows;\nDEALLOCATE dilux_rows");
+    ask("SELECT '~P|xml|' + CAST(CONVERT(xml, N'<a> </a>', 1) AS varchar(max))");
     ask("BEGIN TRY EXEC (N'SELECT 1 / 0 AS x INTO #dilux_probe'); END TRY\n\
-         BEGIN CATCH SELECT '~P|try|caught'; END CATCH;");
+         BEGIN CATCH SELECT '~P|try|caught'; END CATCH");
     for right in RIGHTS {
         ask(&format!(
             "SELECT '~P|right|{right}|' + CONVERT(varchar(10), HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', '{right}'))"
@@ -247,15 +260,15 @@ pub(crate) fn script() -> String {
         ));
     }
     // A table of the user's is read, since it is there that a snapshot can be refused.
-    ask("DECLARE @t nvarchar(600)\n\
+    ask("DECLARE @t nvarchar(600);\n\
          SELECT TOP (1) @t = N'[' + REPLACE(s.name, N']', N']]') + N'].[' + REPLACE(t.name, N']', N']]') + N']' \
-         FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id\n\
-         SET TRANSACTION ISOLATION LEVEL SNAPSHOT\n\
-         BEGIN TRANSACTION\n\
-         DECLARE @q nvarchar(1000) = N'DECLARE @n int SELECT @n = COUNT(*) FROM (SELECT TOP (1) 1 AS x FROM ' \
-         + ISNULL(@t, N'sys.objects') + N') AS y'\n\
-         EXEC (@q)\n\
-         COMMIT\n\
+         FROM sys.tables AS t JOIN sys.schemas AS s ON s.schema_id = t.schema_id;\n\
+         SET TRANSACTION ISOLATION LEVEL SNAPSHOT;\n\
+         BEGIN TRANSACTION;\n\
+         DECLARE @q nvarchar(1000) = N'DECLARE @n int; SELECT @n = COUNT(*) FROM (SELECT TOP (1) 1 AS x FROM ' \
+         + ISNULL(@t, N'sys.objects') + N') AS y';\n\
+         EXEC (@q);\n\
+         COMMIT;\n\
          SELECT '~P|snapshot|yes'");
     ask("IF @@TRANCOUNT > 0 ROLLBACK");
     ask("SELECT '~P|wide|' + REPLICATE(CAST('x' AS varchar(max)), 70000)");
@@ -345,6 +358,8 @@ pub(crate) fn read<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Capabilit
         string_agg: matches!(answer("string_agg|"), Some("a;b" | "b;a")),
         snapshot: answer("snapshot|") == Some("yes"),
         try_catch: answer("try|") == Some("caught"),
+        cursors: answer("cursor|") == Some("bcd"),
+        xml_style: answer("xml|").is_some_and(|text| text.contains("> <")),
         write_clause: answer("write|") == Some("0102"),
         rights: RIGHTS
             .iter()
@@ -389,7 +404,7 @@ impl Unfit {
 /// Writes the script that asks for the version only.
 pub(crate) fn version_script() -> String {
     let mut script = String::new();
-    let _ = write!(script, "SET NOCOUNT ON\n{VERSION}\nSELECT '~Z'\nGO\n");
+    let _ = write!(script, "SET NOCOUNT ON;\n{VERSION};\nSELECT '~Z';\nGO\n");
     script
 }
 
@@ -397,7 +412,7 @@ pub(crate) fn version_script() -> String {
 pub(crate) fn databases_script() -> String {
     // As text with escapes for what has a meaning: the names that are lists of ASCII come as they are.
     let name = TextForm::Escaped.expression("name");
-    format!("SET NOCOUNT ON\n{VERSION}\nSELECT '~D|' + {name} FROM sys.databases\nSELECT '~Z'\nGO\n")
+    format!("SET NOCOUNT ON;\n{VERSION};\nSELECT '~D|' + {name} FROM sys.databases;\nSELECT '~Z';\nGO\n")
 }
 
 #[cfg(test)]
@@ -425,6 +440,8 @@ mod tests {
                 "~P|string_agg|a;b",
                 "~P|write|0102",
                 "~P|try|caught",
+                "~P|cursor|bcd",
+                "~P|xml|<a> </a>",
                 "~P|snapshot|yes",
             ]
             .map(str::to_owned),
@@ -487,7 +504,7 @@ mod tests {
     #[test]
     fn each_question_is_a_batch_of_its_own() {
         let script = script();
-        assert_eq!(script.matches("\nGO\n").count(), script.matches("'~").count() + 1);
+        assert_eq!(script.matches(";\nGO\n").count(), script.matches("'~").count() + 1);
         assert!(!script.contains("$("));
     }
 }

@@ -5,6 +5,7 @@
 //! ended with 0 and said nothing that looks like an error, wherever it said it.
 
 use std::process::Stdio;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
@@ -12,7 +13,7 @@ use tokio::process::ChildStdout;
 use tokio::time::{Instant, sleep_until};
 
 use super::command::{self, OnError};
-use super::connection::lost;
+use super::connection::Watch;
 use super::transfer::MARK;
 use crate::classify::failure;
 use crate::error::DumpError;
@@ -36,6 +37,7 @@ pub(crate) struct Session {
     /// How much of the buffer holds no line end.
     searched: usize,
     at_end: bool,
+    watch: Arc<Watch>,
     /// What was printed between our own lines: some errors are.
     stray: Tail,
     strays: u32,
@@ -67,6 +69,7 @@ impl Session {
             buffer: BytesMut::new(),
             searched: 0,
             at_end: false,
+            watch: Arc::default(),
             stray: Tail::new(Some(&target.password)),
             strays: 0,
         })
@@ -116,7 +119,8 @@ impl Session {
     async fn read(&mut self) -> Result<(), DumpError> {
         self.buffer.reserve(64 * 1024);
         let patience = self.deadline.min(Instant::now() + self.limits.stall);
-        let lost = lost(self.running.id());
+        let (watch, process) = (Arc::clone(&self.watch), self.running.id());
+        let lost = watch.lost(process);
         tokio::pin!(lost);
         let mut ended = false;
         loop {

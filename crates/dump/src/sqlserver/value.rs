@@ -105,6 +105,31 @@ impl Form {
         }
     }
 
+    /// Tells whether the server was found to write such values exactly.
+    pub(crate) fn is_exact(&self, caps: &Capabilities) -> bool {
+        let style = match self {
+            Self::Float => caps.float,
+            Self::Real => caps.real,
+            Self::Date => caps.date,
+            Self::Time => caps.time,
+            Self::DateTime => caps.datetime,
+            Self::DateTime2 => caps.datetime2,
+            Self::DateTimeOffset => caps.datetimeoffset,
+            Self::Integer
+            | Self::Decimal { .. }
+            | Self::Money
+            | Self::Text
+            | Self::OldText { .. }
+            | Self::Xml
+            | Self::Binary
+            | Self::Guid
+            | Self::Hierarchy
+            | Self::Spatial(_)
+            | Self::Variant => return true,
+        };
+        style != Style::Unknown
+    }
+
     /// Tells whether its values are bytes, as against characters.
     pub(crate) fn is_bytes(&self) -> bool {
         matches!(self, Self::Binary | Self::Spatial(_))
@@ -157,9 +182,9 @@ impl Form {
             Self::Real => out.push_str(&caps.real.literal(content).ok_or(Malformed)?),
             Self::Text | Self::OldText { .. } => push_wide(out, &caps.text.read(content).ok_or(Malformed)?),
             Self::Xml => {
-                out.push_str("CONVERT(xml, ");
-                push_wide(out, &caps.text.read(content).ok_or(Malformed)?);
-                out.push_str(", 1)");
+                let mut text = String::new();
+                push_wide(&mut text, &caps.text.read(content).ok_or(Malformed)?);
+                out.push_str(&xml(&text, caps));
             }
             Self::Binary => push_bytes(out, checked(content, is_hexadecimal)?),
             Self::Guid => push_quoted(out, checked(content, is_guid)?),
@@ -316,6 +341,11 @@ impl Style {
         };
         number.is_finite().then(|| format!("{number:E}"))
     }
+}
+
+/// Makes XML of an expression; white space is kept where the server has a word for that.
+pub(crate) fn xml(of: &str, caps: &Capabilities) -> String {
+    if caps.xml_style { format!("CONVERT(xml, {of}, 1)") } else { format!("CAST({of} AS xml)") }
 }
 
 fn push_quoted(out: &mut String, checked: &str) {

@@ -54,9 +54,13 @@ struct Asker<'a> {
 impl Asker<'_> {
     fn ask(&mut self, kind: &'static str, fields: &[String], from: &str) {
         self.kinds.push(kind);
+        // The count proves that the answer is whole: an error of one question does not end the script on
+        // servers that are not Microsoft's.
+        let all = from.rsplit_once(" ORDER BY ").map_or(from, |(all, _)| all);
         let _ = write!(
             self.script,
-            "SELECT '~C|{kind}|' + {}\nFROM {from}\nIF @@ERROR = 0 SELECT '~K|{kind}'\nGO\n",
+            "SELECT '~C|{kind}|' + {}\nFROM {from};\nGO\n\
+             SELECT '~K|{kind}|' + CONVERT(varchar(20), COUNT_BIG(*)) FROM {all};\nGO\n",
             row(fields)
         );
     }
@@ -513,10 +517,10 @@ impl Asker<'_> {
             );
             let _ = writeln!(
                 self.script,
-                "DECLARE @q nvarchar(max) = N''\n\
+                "DECLARE @q nvarchar(max) = N'';\n\
                  SELECT @q = @q + REPLACE(REPLACE({}, N'?S?', REPLACE(s.name, N, N'')), N'?N?', REPLACE(x.name, N, N'')) \
-                 FROM sys.xml_schema_collections AS x JOIN sys.schemas AS s ON s.schema_id = x.schema_id WHERE x.xml_collection_id > 1\n\
-                 EXEC (@q)\nGO",
+                 FROM sys.xml_schema_collections AS x JOIN sys.schemas AS s ON s.schema_id = x.schema_id WHERE x.xml_collection_id > 1;\n\
+                 EXEC (@q);\nGO",
                 literal::text(&question)
             );
         }

@@ -1,6 +1,6 @@
 //! Reading the answers of the catalogs. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::probe::Capabilities;
 use super::super::transfer::{FIELD, Malformed, content};
@@ -19,7 +19,9 @@ const ESSENTIAL: &[&str] =
 pub(crate) struct Reader<'a> {
     caps: &'a Capabilities,
     catalog: Catalog,
-    /// The kinds of answers that have come to their ends.
+    /// How many answers of each kind have come.
+    received: BTreeMap<String, u64>,
+    /// The kinds whose answers have all come.
     answered: BTreeSet<String>,
     ended: bool,
 }
@@ -30,7 +32,13 @@ pub(crate) struct Unreadable(pub String);
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(caps: &'a Capabilities) -> Self {
-        Self { caps, catalog: Catalog::default(), answered: BTreeSet::new(), ended: false }
+        Self {
+            caps,
+            catalog: Catalog::default(),
+            received: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            ended: false,
+        }
     }
 
     /// Takes one line.
@@ -39,8 +47,11 @@ impl<'a> Reader<'a> {
             self.ended = true;
             return Ok(());
         }
-        if let Some(kind) = line.strip_prefix("~K|") {
-            self.answered.insert(kind.to_owned());
+        if let Some((kind, counted)) = line.strip_prefix("~K|").and_then(|rest| rest.split_once(FIELD)) {
+            let received = self.received.get(kind).copied().unwrap_or(0);
+            if counted.parse() == Ok(received) {
+                self.answered.insert(kind.to_owned());
+            }
             return Ok(());
         }
         if let Some(fingerprint) = line.strip_prefix("~F|") {
@@ -50,6 +61,7 @@ impl<'a> Reader<'a> {
         let Some((kind, fields)) = line.strip_prefix("~C|").and_then(|rest| rest.split_once(FIELD)) else {
             return Err(Unreadable(line.chars().take(20).collect()));
         };
+        *self.received.entry(kind.to_owned()).or_default() += 1;
         let mut fields = Fields { fields: fields.split(FIELD), caps: self.caps };
         self.answer(kind, &mut fields)
             .and_then(|()| if fields.fields.next().is_none() { Ok(()) } else { Err(Malformed) })

@@ -131,19 +131,15 @@ fn dependencies_by_text(
     catalog: &Catalog,
     modules: &BTreeMap<ObjectId, &Module>,
 ) -> Vec<(ObjectId, ObjectId)> {
-    let words: BTreeMap<ObjectId, BTreeSet<String>> = modules
+    let texts: BTreeMap<ObjectId, String> = modules
         .iter()
-        .map(|(id, module)| {
-            let text = module.definition.as_deref().unwrap_or_default().to_lowercase();
-            let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_')).map(str::to_owned);
-            (*id, words.collect())
-        })
+        .map(|(id, module)| (*id, module.definition.as_deref().unwrap_or_default().to_lowercase()))
         .collect();
     let mut found = Vec::new();
-    for (id, words) in &words {
+    for (id, text) in &texts {
         for other in modules.keys().filter(|other| *other != id) {
             let name = catalog.objects.get(other).map(|object| object.name.to_lowercase());
-            if name.is_some_and(|name| words.contains(&name)) {
+            if name.is_some_and(|name| text.contains(&name)) {
                 found.push((*id, *other));
             }
         }
