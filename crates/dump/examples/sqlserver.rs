@@ -92,8 +92,10 @@ fn install(folder: &Path, lines: usize) -> Result<(), Box<dyn Error>> {
 fn hexadecimal_texts(catalog: &str) -> String {
     let field = |field: &str| match field.strip_prefix('=') {
         Some(text) if text.bytes().any(|byte| !byte.is_ascii_digit()) => {
-            let digits: String =
-                text.encode_utf16().map(|unit| format!("{:04X}", unit.swap_bytes())).collect();
+            let digits: String = text
+                .encode_utf16()
+                .flat_map(u16::to_le_bytes)
+                .fold(String::new(), |hex, byte| hex + &format!("{byte:02X}"));
             format!("={digits}")
         }
         _ => field.to_owned(),
