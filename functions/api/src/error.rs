@@ -114,7 +114,15 @@ impl Failure {
 /// Adds the request's id to the body of an answer that an [`ApiError`] has made; others stay.
 pub(crate) fn with_request_id(response: Response, id: &RequestId) -> Response {
     match response.extensions().get::<Failure>().cloned() {
-        Some(failure) => failure.response(response.status(), Some(id)),
+        Some(failure) => {
+            let retry_after = response.headers().get(RETRY_AFTER).cloned();
+            let mut named = failure.response(response.status(), Some(id));
+            // The one header that an error has of its own.
+            if let Some(seconds) = retry_after {
+                named.headers_mut().insert(RETRY_AFTER, seconds);
+            }
+            named
+        }
         None => response,
     }
 }

@@ -211,6 +211,7 @@ async fn names_are_listed_with_labels() {
     access_request_approved: Access Request Approved
     access_request_rejected: Access Request Rejected
     settings_updated: Settings Updated
+    backup_cancelled: Backup Cancelled
     ");
     insta::assert_snapshot!(lines(&world.get("/audit/resource-types").await, "resource_types"), @"
     backup: Backup

@@ -157,13 +157,13 @@ async fn refusals_say_what_to_do() {
         lines.push(format!("{oid} {method} {path}: {status} {body}"));
     }
     insta::assert_snapshot!(lines.join("\n"), @r#"
-     GET /users/me: 401 {"error":"Sign-in with the directory is required."}
-    stranger GET /users/me: 401 {"error":"Access denied: stranger@example.org is not registered; ask an administrator for access."}
-    disabled GET /users/me: 401 {"error":"The account disabled@example.org is disabled; ask an administrator to enable it."}
-    viewer POST /databases: 403 {"error":"This needs the role operator; ask an administrator to give it to you."}
-    operator GET /audit: 403 {"error":"This needs the role admin; ask an administrator to give it to you."}
-    viewer GET /users/admin: 403 {"error":"This needs the role admin; ask an administrator to give it to you."}
-    viewer GET /users/!: 403 {"error":"This needs the role admin; ask an administrator to give it to you."}
+     GET /users/me: 401 {"error":"Sign-in with the directory is required.","request_id":"r-1"}
+    stranger GET /users/me: 401 {"error":"Access denied: stranger@example.org is not registered; ask an administrator for access.","request_id":"r-1"}
+    disabled GET /users/me: 401 {"error":"The account disabled@example.org is disabled; ask an administrator to enable it.","request_id":"r-1"}
+    viewer POST /databases: 403 {"error":"This needs the role operator; ask an administrator to give it to you.","request_id":"r-1"}
+    operator GET /audit: 403 {"error":"This needs the role admin; ask an administrator to give it to you.","request_id":"r-1"}
+    viewer GET /users/admin: 403 {"error":"This needs the role admin; ask an administrator to give it to you.","request_id":"r-1"}
+    viewer GET /users/!: 403 {"error":"This needs the role admin; ask an administrator to give it to you.","request_id":"r-1"}
     "#);
     let bearer = format!("Bearer {}", token("viewer", json!({})));
     let (status, own) = world.call("GET", "/users/viewer", &[("authorization", &bearer)], None).await;
@@ -227,7 +227,7 @@ async fn a_directory_that_is_away_is_a_503_and_nobody_is_let_in() {
     directory.go_away(true);
     let own = token("viewer", json!({}));
     let graph = graph_token(json!({}));
-    insta::assert_snapshot!(format!("{:?}", me(&world, &own).await), @r#"(503, Object {"error": String("The directory that says who you are cannot be reached; try again in a moment.")})"#);
+    insta::assert_snapshot!(format!("{:?}", me(&world, &own).await), @r#"(503, Object {"error": String("The directory that says who you are cannot be reached; try again in a moment."), "request_id": String("r-1")})"#);
     assert_eq!(status(&world, &own).await, 503, "and is not asked again at once");
     assert_eq!(directory.key_questions(), 1);
     assert_eq!(status(&world, &graph).await, 503);
@@ -471,10 +471,11 @@ async fn whoever_fails_too_often_waits_and_nobody_else_does() {
         "{codes:?}"
     );
     let request = axum::http::Request::get("/api/users/me").header("x-forwarded-for", "203.0.113.7");
+    let request = request.header("x-request-id", "r-1");
     let request = request.header("authorization", format!("Bearer {forged}"));
     let (_, headers, body) = world.exchange(request.body(axum::body::Body::empty()).unwrap()).await;
     assert_eq!(headers["retry-after"], "61");
-    insta::assert_snapshot!(String::from_utf8(body).unwrap(), @r#"{"error":"There were too many failed sign-ins from your address; try again in 61 seconds."}"#);
+    insta::assert_snapshot!(String::from_utf8(body).unwrap(), @r#"{"error":"There were too many failed sign-ins from your address; try again in 61 seconds.","request_id":"r-1"}"#);
     assert_eq!(status(&world, &token("viewer", json!({}))).await, 200);
     assert_eq!(world.call("GET", "/users/me", &[], None).await.0, 401, "not having signed in is no failure");
     world.state.clock.set(at(NOW) + TimeDelta::seconds(61));

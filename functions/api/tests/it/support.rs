@@ -274,7 +274,7 @@ impl World {
         body: Option<&Value>,
     ) -> (u16, Value) {
         let mut request = Request::builder().method(method).uri(format!("/api{path}"));
-        request = request.header("x-forwarded-for", "203.0.113.7");
+        request = request.header("x-forwarded-for", "203.0.113.7").header("x-request-id", "r-1");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

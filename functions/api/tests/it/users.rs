@@ -102,7 +102,7 @@ async fn an_address_is_registered_once_whatever_its_case() {
     let mut codes = [first.0, second.0];
     codes.sort_unstable();
     assert_eq!(codes, [201, 409], "{first:?} {second:?}");
-    insta::assert_snapshot!(world.expect(409, "POST", "/users", Some(&other)).await, @r#"{"error":"A user with the e-mail address A@EXAMPLE.org exists already."}"#);
+    insta::assert_snapshot!(world.expect(409, "POST", "/users", Some(&other)).await, @r#"{"error":"A user with the e-mail address A@EXAMPLE.org exists already.","request_id":"r-1"}"#);
     world.expect(409, "POST", "/users", Some(&json!({"email": "Admin@Dilux.tech"}))).await;
 }
 
@@ -179,7 +179,7 @@ async fn nobody_takes_the_own_rights() {
         let answer = world.expect(400, "PUT", &path, Some(&body)).await;
         assert_eq!(answer["error"], "You cannot take your own rights; ask another administrator to do it.");
     }
-    insta::assert_snapshot!(world.expect(400, "DELETE", &path, None).await, @r#"{"error":"You cannot delete yourself; ask another administrator to do it."}"#);
+    insta::assert_snapshot!(world.expect(400, "DELETE", &path, None).await, @r#"{"error":"You cannot delete yourself; ask another administrator to do it.","request_id":"r-1"}"#);
     world.expect(200, "PUT", &path, Some(&json!({"name": "Me", "role": "admin", "enabled": true}))).await;
     world.expect(200, "PUT", "/users/other", Some(&json!({"role": "viewer"}))).await;
     world.expect(200, "DELETE", "/users/other", None).await;
@@ -350,7 +350,7 @@ async fn approving_keeps_users_and_takes_over_registrations() {
         .insert(&signed_in("oid-one", "one@example.org", UserRole::Admin))
         .await
         .unwrap();
-    insta::assert_snapshot!(world.expect(409, "POST", "/access-requests/one/approve", None).await, @r#"{"error":"one@example.org is a user already; reject the request."}"#);
+    insta::assert_snapshot!(world.expect(409, "POST", "/access-requests/one/approve", None).await, @r#"{"error":"one@example.org is a user already; reject the request.","request_id":"r-1"}"#);
     let kept = world.state.storage.users.get(&"oid-one".parse().unwrap()).await.unwrap().unwrap().value;
     assert_eq!(kept.role, UserRole::Admin);
     request(&world, "two", 0).await;
