@@ -4,17 +4,18 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-/// A digest under way.
+/// A digest under way, as [`open`](crate::open()) takes it of a blob.
 #[derive(Default)]
-pub(crate) struct Digest(Sha256);
+pub struct Digest(Sha256);
 
 impl Digest {
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
+    /// Takes in the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
     /// Returns the digest in hexadecimal.
-    pub(crate) fn finish(self) -> String {
+    pub fn finish(self) -> String {
         hexadecimal(&self.0.finalize())
     }
 }

@@ -25,6 +25,7 @@ mod zstd;
 
 pub use block::block_size;
 pub use compression::Compression;
+pub use digest::Digest;
 pub use error::{ArchiveError, CompressFailed, OpenError};
 pub use open::{Content, Opened, open};
 pub use progress::Progress;

@@ -3,16 +3,20 @@
 
 mod backup;
 mod choose;
+mod doctor;
 mod down;
+mod download;
 mod ending;
 mod list;
 mod migrate;
 mod progress;
 mod restore;
 mod rotate_secrets;
+mod show;
 mod stored;
 mod text;
 mod up;
+mod verify;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -39,6 +43,14 @@ enum Command {
     Restore(restore::Options),
     /// Lists backups, or the configured databases
     List(list::Options),
+    /// Shows what is known of a stored backup
+    Show(show::Options),
+    /// Proves that stored backups are whole, by reading them to their end
+    Verify(verify::Options),
+    /// Lists the client programs of this machine, and what is missing
+    Doctor(doctor::Options),
+    /// Copies a stored backup into a file, as it is stored
+    Download(download::Options),
     /// Moves stored passwords to where they are kept now, for instance under a new key
     RotateSecrets(rotate_secrets::Options),
     /// Brings what earlier systems have stored into today's form; says only what, without --apply
@@ -62,6 +74,10 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Backup(options) => Ok(backup::run(options).await?),
         Command::Restore(options) => Ok(restore::run(options).await?),
         Command::List(options) => Ok(list::run(options).await?),
+        Command::Doctor(options) => Ok(doctor::run(options).await?),
+        Command::Show(options) => Ok(show::run(options).await?),
+        Command::Verify(options) => Ok(verify::run(options).await?),
+        Command::Download(options) => Ok(download::run(options).await?),
         Command::RotateSecrets(options) => Ok(rotate_secrets::run(options).await?),
         Command::Migrate(options) => Ok(migrate::run(options).await?),
     }

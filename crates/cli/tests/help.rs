@@ -56,6 +56,8 @@ fn list() {
                                  cancelled
           --limit <NUMBER>       At most so many [default: 20]
           --databases            List the configured databases instead of backups
+          --stored               List the blobs of a container instead of records, which may be lost
+          --container <NAME>     The container for --stored; the default one otherwise
           --json                 Print JSON
       -h, --help                 Print help
 
@@ -64,6 +66,7 @@ fn list() {
       dilux list --database shop --status completed  what can be restored of "shop"
       dilux list --limit 1000 --json                 as JSON, with blob names and addresses
       dilux list --databases                         the configured databases
+      dilux list --stored                            what is in storage, also when all records are lost
 
     Storage is found as by the apps: by STORAGE_CONNECTION_STRING, or by STORAGE_ACCOUNT_NAME with
     STORAGE_BLOB_ENDPOINT, STORAGE_QUEUE_ENDPOINT and STORAGE_TABLE_ENDPOINT; without any of them it is

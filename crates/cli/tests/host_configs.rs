@@ -65,6 +65,8 @@ fn the_functions_are_these() {
                 "backup_poison",
                 "backup_processor",
                 "cleanup_old_backups",
+                "restore_poison",
+                "restore_processor",
             ],
         ),
         (

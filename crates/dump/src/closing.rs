@@ -10,15 +10,15 @@ use crate::sqlserver::CLOSING;
 /// How much of the end of a dump is looked at, in bytes.
 pub(crate) const WINDOW: usize = 4 * 1024;
 
-/// Remembers the end of a stream.
+/// Remembers the end of a stream, to tell whether the closing line of a dump was the last thing in it.
 #[derive(Debug, Default)]
-pub(crate) struct End {
+pub struct Closing {
     bytes: Vec<u8>,
 }
 
-impl End {
+impl Closing {
     /// Adds the next piece of the stream.
-    pub(crate) fn push(&mut self, piece: &[u8]) {
+    pub fn push(&mut self, piece: &[u8]) {
         if piece.len() >= WINDOW {
             self.bytes.clear();
             self.bytes.extend_from_slice(&piece[piece.len() - WINDOW..]);
@@ -30,7 +30,7 @@ impl End {
     }
 
     /// Tells whether the stream ended as a whole dump does.
-    pub(crate) fn is_closed(&self, kind: DatabaseType) -> bool {
+    pub fn is_closed(&self, kind: DatabaseType) -> bool {
         is_closed(kind, &self.bytes)
     }
 }
@@ -66,7 +66,7 @@ mod tests {
         "ALTER TABLE x;\n\n\n--\n-- PostgreSQL database dump complete\n--\n\n\\unrestrict 0a1b2c\n\n";
 
     fn closed(kind: DatabaseType, text: &str) -> bool {
-        let mut end = End::default();
+        let mut end = Closing::default();
         end.push(text.as_bytes());
         end.is_closed(kind)
     }
@@ -105,7 +105,7 @@ mod tests {
         ) {
             let text = format!("{}\n{POSTGRESQL}", "x".repeat(before));
             let text = &text.as_bytes()[..text.len() - cut_off];
-            let mut end = End::default();
+            let mut end = Closing::default();
             let mut rest = text;
             for cut in cuts {
                 let (piece, left) = rest.split_at(cut.min(rest.len()));

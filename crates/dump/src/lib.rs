@@ -21,12 +21,15 @@
 
 mod classify;
 mod closing;
+mod databases;
 mod error;
 pub mod launcher;
 mod mysql;
 mod neutralise;
 mod option_file;
+mod origin;
 mod postgresql;
+mod preflight;
 mod private;
 mod process;
 mod redact;
@@ -34,16 +37,21 @@ mod remarks;
 mod restore;
 mod server;
 mod sqlserver;
+mod statements;
 mod stream;
 mod target;
 mod tls;
 mod tools;
 mod version;
 
+pub use closing::Closing;
+pub use databases::{create_database, drop_database, exchange_databases, rename_database};
 pub use error::{DumpError, RestoreError, TargetState};
+pub use origin::Origin;
+pub use preflight::{Plan, preflight};
 pub use remarks::Remarks;
 pub use restore::{Restored, restore};
 pub use server::{Probe, discover, probe};
 pub use stream::{Dump, dump, dump_with};
 pub use target::{Limits, Target};
-pub use tools::Tools;
+pub use tools::{Installed, Tools};

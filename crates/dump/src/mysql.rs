@@ -189,8 +189,42 @@ pub(crate) fn dump(
         .args(["--", target.database.as_str()]))
 }
 
+/// Builds the command that writes the code of a database: its triggers, routines and events.
+pub(crate) fn code(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
+    definitions(tool, target, limits)
+        .args(["--no-create-info", "--triggers", "--routines", "--events"])
+        .args(["--", target.database.as_str()])
+}
+
+/// Builds the command that writes these views of a database, if there are any.
+pub(crate) fn views(tool: &Tool, target: &Target, limits: &Limits, views: &[String]) -> Option<Invocation> {
+    if views.is_empty() {
+        return None;
+    }
+    let views = views.iter().map(String::as_str);
+    Some(
+        definitions(tool, target, limits)
+            .args(["--skip-triggers", "--", target.database.as_str()])
+            .args(views),
+    )
+}
+
+/// Builds what the commands share that write definitions and no rows.
+fn definitions(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
+    let is_mysql = tool.version.flavour == Flavour::Mysql;
+    connection(tool, target, limits)
+        .args([
+            "--no-data",
+            "--skip-lock-tables",
+            "--skip-add-locks",
+            "--no-tablespaces",
+            "--default-character-set=utf8mb4",
+        ])
+        .args(is_mysql.then_some("--set-gtid-purged=OFF"))
+}
+
 /// Builds the command that asks the server something.
-pub(crate) fn query(tool: &Tool, target: &Target, limits: &Limits, query: &'static str) -> Invocation {
+pub(crate) fn query(tool: &Tool, target: &Target, limits: &Limits, query: &str) -> Invocation {
     connection(tool, target, limits).args([
         "--batch",
         "--skip-column-names",

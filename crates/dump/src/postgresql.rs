@@ -18,6 +18,9 @@ pub(crate) const VERSION_QUERY: &str = "SELECT current_setting('server_version')
 pub(crate) const DATABASES_QUERY: &str =
     "SELECT encode(convert_to(datname::text, 'UTF8'), 'hex') FROM pg_database WHERE datallowconn";
 
+/// Asks for the extensions of a database; their names are identifiers of the server's own files.
+pub(crate) const EXTENSIONS_QUERY: &str = "SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'";
+
 /// The database to ask when the question is about the server.
 const MAINTENANCE_DATABASE: &str = "postgres";
 
@@ -85,7 +88,7 @@ fn quoted(pattern: &str) -> String {
 }
 
 /// Builds the command that asks the server something.
-pub(crate) fn query(tool: &Tool, target: &Target, limits: &Limits, query: &'static str) -> Invocation {
+pub(crate) fn query(tool: &Tool, target: &Target, limits: &Limits, query: &str) -> Invocation {
     connection(tool, target, limits).args(quiet()).args(["--no-align", "--tuples-only", "--command", query])
 }
 

@@ -34,7 +34,7 @@ impl Remarks {
     }
 
     /// Adds a warning.
-    pub(crate) fn warn(&self, warning: impl Into<String>) {
+    pub fn warn(&self, warning: impl Into<String>) {
         let mut content = self.lock();
         if content.warnings.len() < MOST {
             content.warnings.push(warning.into());

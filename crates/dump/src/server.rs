@@ -106,6 +106,27 @@ fn is_sql_server(target: &Target) -> bool {
     matches!(target.kind, DatabaseType::Sqlserver | DatabaseType::AzureSql)
 }
 
+/// Lists the extensions of a PostgreSQL database.
+pub(crate) async fn extensions(
+    tools: &Tools,
+    target: &Target,
+    limits: &Limits,
+) -> Result<Vec<String>, DumpError> {
+    let answer = ask(tools, target, limits, Question::Extensions).await?;
+    Ok(answer.text.lines().map(str::to_owned).collect())
+}
+
+/// Asks a server, outside of any database, something that is not among the usual questions.
+pub(crate) async fn question(
+    tools: &Tools,
+    target: &Target,
+    limits: &Limits,
+    query: &'static str,
+) -> Result<String, DumpError> {
+    let target = Target { database: String::new(), ..target.clone() };
+    ask(tools, &target, limits, Question::Other(query)).await.map(|answer| answer.text)
+}
+
 /// What a server can be asked.
 #[derive(Debug, Clone, Copy)]
 enum Question {
@@ -115,6 +136,9 @@ enum Question {
     Survey,
     /// For MySQL and MariaDB only.
     Tables,
+    /// For PostgreSQL only.
+    Extensions,
+    Other(&'static str),
 }
 
 struct Answer {
@@ -143,6 +167,8 @@ async fn ask(
     for client in clients {
         let began = Instant::now();
         let invocation = match (target.kind, question) {
+            (DatabaseType::Mysql, Question::Other(query)) => mysql::query(&client, target, limits, query),
+            (_, Question::Other(query)) => postgresql::query(&client, target, limits, query),
             (DatabaseType::Mysql, Question::Version) if must_be_asked(&client) => {
                 mysql::query(&client, target, limits, mysql::ENCRYPTION_QUERY)
             }
@@ -157,6 +183,9 @@ async fn ask(
             }
             (DatabaseType::Mysql, Question::Tables) => {
                 mysql::query(&client, target, limits, mysql::TABLES_QUERY)
+            }
+            (_, Question::Extensions) => {
+                postgresql::query(&client, target, limits, postgresql::EXTENSIONS_QUERY)
             }
             (_, Question::Version | Question::Survey | Question::Tables) => {
                 postgresql::query(&client, target, limits, postgresql::VERSION_QUERY)
@@ -186,7 +215,7 @@ async fn ask(
 }
 
 /// Reads a name back from hexadecimal; one that is not UTF-8 could not be configured, and is left out.
-fn name_from_hex(line: &str) -> Option<String> {
+pub(crate) fn name_from_hex(line: &str) -> Option<String> {
     let digits = line.trim().as_bytes();
     if digits.is_empty() || !digits.len().is_multiple_of(2) {
         return None;

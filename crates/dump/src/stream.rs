@@ -18,13 +18,14 @@ use tokio::process::ChildStdout;
 use tokio::time::{Instant, sleep_until};
 
 use crate::classify::failure;
-use crate::closing::End;
+use crate::closing::Closing;
 use crate::error::DumpError;
 use crate::mysql::{self, LeftOut};
+use crate::origin::Origin;
 use crate::postgresql;
 use crate::process::{Ending, Running};
 use crate::remarks::Remarks;
-use crate::server::{identify, survey, tables};
+use crate::server::{extensions, identify, survey, tables};
 use crate::sqlserver;
 use crate::target::{Limits, Target};
 use crate::tools::Tools;
@@ -62,6 +63,7 @@ pub async fn dump_with(
     let deadline = Instant::now() + limits.deadline;
     let server = identify(tools, target, limits).await?;
     let remarks = Remarks::default();
+    let mut origin = Origin { server_version: Some(server.version.text.clone()), ..Origin::default() };
     let (tool, invocation) = match target.kind {
         DatabaseType::Mysql => {
             let tool = tools.mysqldump(server.version.flavour).await?;
@@ -76,6 +78,7 @@ pub async fn dump_with(
         DatabaseType::Postgresql => {
             let tool = tools.pg_dump(&server.version).await?;
             let invocation = postgresql::dump(&tool, target, limits, options);
+            origin.extensions = extensions(tools, target, limits).await?;
             remarks.set_consistency(Consistency::Snapshot);
             (tool, invocation)
         }
@@ -96,13 +99,14 @@ pub async fn dump_with(
         tool: tool.name,
         limits: *limits,
         deadline,
-        end: End::default(),
+        end: Closing::default(),
         began: false,
         remarks: remarks.clone(),
     };
     Ok(Dump {
         tool: format!("{} {}", tool.name, tool.version),
         server_version: server.version.text,
+        origin,
         remarks,
         pieces: Box::pin(stream::unfold(Some(run), step).fuse()),
     })
@@ -112,6 +116,7 @@ pub async fn dump_with(
 pub struct Dump {
     tool: String,
     server_version: String,
+    origin: Origin,
     remarks: Remarks,
     pieces: Pin<Box<dyn Stream<Item = Result<Bytes, DumpError>> + Send>>,
 }
@@ -124,7 +129,8 @@ impl Dump {
         remarks: Remarks,
         pieces: Pin<Box<dyn Stream<Item = Result<Bytes, DumpError>> + Send>>,
     ) -> Self {
-        Self { tool, server_version, remarks, pieces }
+        let origin = Origin { server_version: Some(server_version.clone()), ..Origin::default() };
+        Self { tool, server_version, origin, remarks, pieces }
     }
 
     /// Returns the name and the version of the program that writes the dump.
@@ -135,6 +141,11 @@ impl Dump {
     /// Returns the version of the server in its own words.
     pub fn server_version(&self) -> &str {
         &self.server_version
+    }
+
+    /// Returns what has to be known to tell whether the dump will load elsewhere.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Returns a view on what has to be known about the dump; it is whole when the stream has ended well.
@@ -167,7 +178,7 @@ struct Run {
     tool: &'static str,
     limits: Limits,
     deadline: Instant,
-    end: End,
+    end: Closing,
     began: bool,
     remarks: Remarks,
 }

@@ -77,6 +77,19 @@ impl Tools {
         self.launcher.as_deref()
     }
 
+    /// Lists the client programs that are installed, in the order in which they are looked at.
+    pub async fn installed(&self) -> Vec<Installed> {
+        let mut installed = Vec::new();
+        for (tool, names, package) in KNOWN {
+            // What is not there is no error here.
+            for found in self.find(tool, names, package).await.unwrap_or_default() {
+                let Tool { program, version, .. } = found;
+                installed.push(Installed { tool, version: version.to_string(), program });
+            }
+        }
+        installed
+    }
+
     /// Finds the clients for MySQL and MariaDB servers, one of each flavour, in the order of the search.
     pub(crate) async fn mysql(&self) -> Result<Vec<Tool>, DumpError> {
         let mut found: Vec<Tool> = Vec::new();
@@ -222,6 +235,26 @@ pub(crate) struct Tool {
     pub version: Version,
 }
 
+/// A client program that is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// The name it goes by in messages.
+    pub tool: &'static str,
+    /// The release, in its own words.
+    pub version: String,
+    /// Where it is.
+    pub program: PathBuf,
+}
+
+/// The client programs that are used: their names in messages, the names of their files, and what they
+/// come with.
+const KNOWN: [(&str, &[&str], &str); 4] = [
+    ("mysql", &["mysql", "mariadb"], MYSQL_PACKAGE),
+    ("mysqldump", &["mysqldump", "mariadb-dump"], MYSQL_PACKAGE),
+    ("psql", &["psql"], POSTGRESQL_PACKAGE),
+    ("pg_dump", &["pg_dump"], POSTGRESQL_PACKAGE),
+];
+
 /// A file and when it was last changed.
 type ProgramFile = (PathBuf, Option<SystemTime>);
 
@@ -331,6 +364,18 @@ mod tests {
         let tools = Tools::new(vec![one.clone(), two.clone()]);
         assert_eq!(tools.mysqldump(Flavour::Mariadb).await.unwrap().program, two.join("mariadb-dump"));
         assert_eq!(tools.mysqldump(Flavour::Mysql).await.unwrap().program, one.join("mysqldump"));
+    }
+
+    #[tokio::test]
+    async fn all_programs_that_are_installed_are_listed() {
+        let root = tempfile::tempdir().unwrap();
+        let (old, new) = (root.path().join("14"), root.path().join("17"));
+        install(&old, "pg_dump", "pg_dump (PostgreSQL) 14.12");
+        install(&new, "pg_dump", "pg_dump (PostgreSQL) 17.2");
+        install(&old, "mariadb", "mariadb from 11.4.5-MariaDB, client 10.19 for linux (x86_64)");
+        let installed = Tools::new(vec![new, old]).installed().await;
+        let lines: Vec<_> = installed.iter().map(|one| format!("{} {}", one.tool, one.version)).collect();
+        assert_eq!(lines, ["mysql 11.4.5-MariaDB", "pg_dump 17.2", "pg_dump 14.12"]);
     }
 
     #[tokio::test]

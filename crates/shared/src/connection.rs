@@ -3,7 +3,8 @@
 use secrecy::SecretString;
 
 use crate::models::{
-    AuthMethod, Credentials, Database, DatabaseType, Endpoint, Engine, Login, StoredSecret, UserName,
+    AuthMethod, Credentials, Database, DatabaseType, Endpoint, Engine, Login, Place, Restore, StoredSecret,
+    UserName,
 };
 use crate::secrets::{self, SecretError, SecretOwner, Secrets};
 
@@ -29,6 +30,9 @@ pub enum ConnectionError {
          engine or give the database its own user name and password"
     )]
     EngineGone,
+    /// The engine that a backup is to be restored to does not exist any more.
+    #[error("the engine that was chosen as the target does not exist any more; ask for the restore again")]
+    TargetGone,
     /// There is no user name.
     #[error("no user name is configured for {0}; edit it and enter one")]
     NoUsername(String),
@@ -53,7 +57,11 @@ impl ConnectionError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Secret(error) => error.is_transient(),
-            Self::EngineGone | Self::NoUsername(_) | Self::NoPassword(_) | Self::Unsupported { .. } => false,
+            Self::EngineGone
+            | Self::TargetGone
+            | Self::NoUsername(_)
+            | Self::NoPassword(_)
+            | Self::Unsupported { .. } => false,
         }
     }
 }
@@ -135,6 +143,26 @@ fn distrust(engine: &Engine, secrets: &Secrets) {
 impl Connection {
     fn differs_from(&self, other: &Self) -> bool {
         self.username != other.username || !secrets::same(&self.password, &other.password)
+    }
+}
+
+/// Finds out how to connect to the server of a restore; `engine` is the one that it names.
+pub async fn for_restore(
+    restore: &Restore,
+    engine: Option<&Engine>,
+    secrets: &Secrets,
+) -> Result<Connection, ConnectionError> {
+    match &restore.place {
+        Place::Engine(_) => for_engine(engine.ok_or(ConnectionError::TargetGone)?, secrets).await,
+        Place::Server { endpoint, username, password } => {
+            let password = secrets.read(SecretOwner::Restore(&restore.id), password).await?;
+            Ok(Connection {
+                database_type: restore.database_type,
+                endpoint: endpoint.clone(),
+                username: username.clone(),
+                password: password.ok_or_else(|| ConnectionError::NoPassword("the target".to_owned()))?,
+            })
+        }
     }
 }
 

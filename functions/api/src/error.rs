@@ -238,6 +238,7 @@ impl From<ConnectionError> for ApiError {
         match error {
             ConnectionError::Secret(error) => Self::Secret(error),
             ConnectionError::EngineGone
+            | ConnectionError::TargetGone
             | ConnectionError::NoUsername(_)
             | ConnectionError::NoPassword(_)
             | ConnectionError::Unsupported { .. } => Self::Invalid(sentence(&error.to_string())),

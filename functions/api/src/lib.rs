@@ -36,6 +36,7 @@ mod query;
 mod references;
 mod request_id;
 mod requests;
+mod restores;
 pub mod roles;
 mod routes;
 mod settings;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use shared::models::{AccessRequestId, BackupId, DatabaseId, EngineId, PolicyId, UserId};
+use shared::models::{AccessRequestId, BackupId, DatabaseId, EngineId, PolicyId, RestoreId, UserId};
 
 use crate::error::ApiError;
 use crate::state::AppState;
@@ -38,6 +38,10 @@ impl Named for PolicyId {
 
 impl Named for AccessRequestId {
     const NOUN: &'static str = "The access request";
+}
+
+impl Named for RestoreId {
+    const NOUN: &'static str = "The restore";
 }
 
 impl Named for UserId {

@@ -34,7 +34,7 @@ const OPERATOR: Access = Access::Role(UserRole::Operator);
 const ADMIN: Access = Access::Role(UserRole::Admin);
 
 /// Every route of the contract, in its order.
-pub const ROUTES: [Route; 52] = [
+pub const ROUTES: [Route; 57] = [
     route("GET", "/health", ANYBODY),
     route("GET", "/version", ANYBODY),
     route("GET", "/system-status", VIEWER),
@@ -64,6 +64,11 @@ pub const ROUTES: [Route; 52] = [
     route("POST", "/backups/delete-bulk", OPERATOR),
     route("DELETE", "/backups/{backup_id}", OPERATOR),
     route("POST", "/backups/{backup_id}/cancel", OPERATOR),
+    route("POST", "/backups/{backup_id}/restore", OPERATOR),
+    route("POST", "/backups/{backup_id}/restore/check", OPERATOR),
+    route("GET", "/restores", VIEWER),
+    route("GET", "/restores/{id}", VIEWER),
+    route("POST", "/restores/{id}/cancel", OPERATOR),
     route("GET", "/storage-stats", VIEWER),
     route("GET", "/backup-policies", VIEWER),
     route("POST", "/backup-policies", ADMIN),
@@ -161,6 +166,11 @@ mod tests {
         POST /backups/delete-bulk: operator
         DELETE /backups/{backup_id}: operator
         POST /backups/{backup_id}/cancel: operator
+        POST /backups/{backup_id}/restore: operator
+        POST /backups/{backup_id}/restore/check: operator
+        GET /restores: viewer
+        GET /restores/{id}: viewer
+        POST /restores/{id}/cancel: operator
         GET /storage-stats: viewer
         GET /backup-policies: viewer
         POST /backup-policies: admin

@@ -7,7 +7,8 @@ use axum::routing::{self, MethodRouter};
 
 use crate::state::AppState;
 use crate::{
-    access_requests, audit, auth_events, backups, databases, engines, policies, settings, system, users,
+    access_requests, audit, auth_events, backups, databases, engines, policies, restores, settings, system,
+    users,
 };
 
 /// A route with its handler.
@@ -62,6 +63,11 @@ fn built() -> Vec<Built> {
         delete("/backups/{backup_id}", backups::delete::record),
         post("/backups/{backup_id}/cancel", backups::cancel::cancel),
         get("/storage-stats", system::storage_stats::storage_stats),
+        post("/backups/{backup_id}/restore", restores::create::create),
+        post("/backups/{backup_id}/restore/check", restores::check::check),
+        get("/restores", restores::list::list),
+        get("/restores/{id}", restores::get::get),
+        post("/restores/{id}/cancel", restores::cancel::cancel),
         get("/backup-policies", policies::list::list),
         post("/backup-policies", policies::create::create),
         get("/backup-policies/{id}", policies::get::get),

@@ -63,7 +63,8 @@ async fn make(
     let planned = artifact::free_name(blobs, &database, container, compression, state.clock.now()).await?;
     state.storage.claims.plan(&mut **claim.lock().await, &planned).await?;
 
-    let metadata = artifact::metadata_of(&backup, &database);
+    let mut metadata = artifact::metadata_of(&backup, &database);
+    metadata.extend(dump.origin().metadata());
     let address = BlobAddress::from(&planned);
     let destination = Destination { store: blobs, address: &address, attempt, metadata };
     let confirm = || async {

@@ -1,5 +1,5 @@
-//! The processor: runs backup jobs from the queue, gives up those that cannot be run, and applies
-//! retention once a day.
+//! The processor: runs backup jobs and restores from their queues, gives up those that cannot be run, and
+//! applies retention once a day.
 //!
 //! What must stay true: a blob is committed only after the dump tool has proved success, the record
 //! is written after the blob, and the message is acknowledged after the record, so that a crash
@@ -12,6 +12,7 @@ mod error;
 mod job;
 mod poison;
 mod recover;
+mod restore;
 mod state;
 
 use axum::Router;
@@ -25,5 +26,7 @@ pub fn app(state: AppState) -> Router {
         .route("/backup_processor", post(job::backup_processor))
         .route("/backup_poison", post(poison::backup_poison))
         .route("/cleanup_old_backups", post(cleanup::cleanup_old_backups))
+        .route("/restore_processor", post(restore::restore_processor))
+        .route("/restore_poison", post(restore::restore_poison))
         .with_state(state)
 }

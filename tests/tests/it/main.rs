@@ -8,3 +8,4 @@ mod kills;
 mod main_job;
 mod memory;
 mod plain_tools;
+mod restore;

@@ -6,7 +6,7 @@ mod rows;
 use std::io;
 use std::process::ExitCode;
 
-use shared::models::BackupStatus;
+use shared::models::{BackupStatus, ContainerName};
 use shared::storage::{BackupFilter, Storage};
 
 use crate::ending::print;
@@ -18,6 +18,7 @@ Examples:
   dilux list --database shop --status completed  what can be restored of \"shop\"
   dilux list --limit 1000 --json                 as JSON, with blob names and addresses
   dilux list --databases                         the configured databases
+  dilux list --stored                            what is in storage, also when all records are lost
 
 Storage is found as by the apps: by STORAGE_CONNECTION_STRING, or by STORAGE_ACCOUNT_NAME with \
 STORAGE_BLOB_ENDPOINT, STORAGE_QUEUE_ENDPOINT and STORAGE_TABLE_ENDPOINT; without any of them it is \
@@ -44,6 +45,12 @@ pub(crate) struct Options {
     /// List the configured databases instead of backups
     #[arg(long)]
     databases: bool,
+    /// List the blobs of a container instead of records, which may be lost
+    #[arg(long, conflicts_with_all = ["database", "status", "databases", "json"])]
+    stored: bool,
+    /// The container for --stored; the default one otherwise
+    #[arg(long, value_name = "NAME", requires = "stored")]
+    container: Option<ContainerName>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -63,7 +70,9 @@ pub(crate) enum ListError {
 /// Prints the list.
 pub(crate) async fn run(options: Options) -> Result<ExitCode, ListError> {
     let (_, storage) = stored::open()?;
-    let Listing { text, note } = if options.databases {
+    let Listing { text, note } = if options.stored {
+        blobs(&storage, &options).await?
+    } else if options.databases {
         databases(&storage, &options).await?
     } else {
         backups(&storage, &options).await?
@@ -93,6 +102,25 @@ async fn backups(storage: &Storage, options: &Options) -> Result<Listing, Stored
     found.truncate(usize::try_from(options.limit).unwrap_or(usize::MAX));
     let text = if options.json { rows::backups_json(&found) } else { rows::backups_table(&found) };
     Ok(Listing { text, note })
+}
+
+/// Lists what is stored, by the names of the blobs, in which the time comes last.
+async fn blobs(storage: &Storage, options: &Options) -> Result<Listing, StoredError> {
+    let container = options.container.as_ref().map_or(storage.default_container(), ContainerName::as_str);
+    let mut found = Vec::new();
+    let mut marker = None;
+    loop {
+        let page = storage.blobs.list(container, "", marker.as_deref(), 5000).await?;
+        found.extend(page.blobs);
+        marker = page.marker;
+        if marker.is_none() {
+            break;
+        }
+    }
+    found.sort_by_key(|blob| std::cmp::Reverse(blob.properties.created_at));
+    let note = note(found.len(), options.limit, "stored backups");
+    found.truncate(usize::try_from(options.limit).unwrap_or(usize::MAX));
+    Ok(Listing { text: rows::blobs_table(&found), note })
 }
 
 async fn databases(storage: &Storage, options: &Options) -> Result<Listing, StoredError> {

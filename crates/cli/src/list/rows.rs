@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::models::{Backup, Database};
+use shared::storage::Blob;
 
 use crate::text::{cut, on_one_line, size, table};
 
@@ -30,6 +31,27 @@ pub(super) fn backups_table(backups: &[Backup]) -> String {
             bytes.map_or_else(absent, size),
             backup.run().seconds.map_or_else(absent, |seconds| format!("{seconds:.1}")),
             backup.failure().map(|failure| cut(&on_one_line(&failure.message), REASON)).unwrap_or_default(),
+        ]
+    }));
+    table(&rows)
+}
+
+/// Draws stored blobs, with what they say of themselves.
+pub(super) fn blobs_table(blobs: &[Blob]) -> String {
+    if blobs.is_empty() {
+        return String::new();
+    }
+    let headings = ["BLOB", "STORED (UTC)", "DATABASE", "SIZE"];
+    let mut rows = vec![headings.map(str::to_owned)];
+    rows.extend(blobs.iter().map(|blob| {
+        let properties = &blob.properties;
+        let created = properties.created_at.map(|at| at.format("%Y-%m-%d %H:%M:%S").to_string());
+        let database = properties.metadata.get("database_name");
+        [
+            on_one_line(&blob.name),
+            created.unwrap_or_else(absent),
+            database.map_or_else(absent, |name| cut(&on_one_line(name), NAME)),
+            size(properties.bytes),
         ]
     }));
     table(&rows)

@@ -66,6 +66,9 @@ pub(crate) enum RestoreError {
     /// The backup cannot be read.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The backup has no closing line.
+    #[error("the backup {0} is not complete, its closing line is missing; restore another one")]
+    NotClosed(String),
     /// The backup was not loaded to its end.
     #[error("the restore failed")]
     Load(#[source] dump::RestoreError),

@@ -12,7 +12,7 @@ use shared::secrets::Secrets;
 use shared::storage::{BlobAddress, BlobProperties, Storage};
 
 use super::error::RestoreError;
-use super::source::Found;
+use super::source::{Found, SourceError};
 use super::target::{Destination, Server};
 use super::watch::watched;
 use super::{emptiness, password};
@@ -28,7 +28,7 @@ const STALL: Duration = Duration::from_hours(12);
 const DEADLINE: Duration = Duration::from_hours(30 * 24);
 
 /// A backup that exists.
-pub(super) struct Backup {
+pub(crate) struct Backup {
     /// What was found.
     found: Found,
     /// What storage knows of the blob.
@@ -37,18 +37,28 @@ pub(super) struct Backup {
 
 impl Backup {
     /// Returns where its bytes are.
-    pub(super) fn address(&self) -> &BlobAddress {
+    pub(crate) fn address(&self) -> &BlobAddress {
         &self.found.address
     }
 
     /// Returns the size of the blob in bytes.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.properties.bytes
+    }
+
+    /// Returns what storage knows of the blob.
+    pub(crate) fn properties(&self) -> &BlobProperties {
+        &self.properties
+    }
+
+    /// Returns what it is a backup of.
+    pub(crate) fn kind(&self) -> Result<DatabaseType, SourceError> {
+        self.found.kind(&self.properties)
     }
 }
 
 /// Makes sure that the blob exists and is the one that was recorded.
-pub(super) async fn look_at(storage: &Storage, found: Found) -> Result<Backup, RestoreError> {
+pub(crate) async fn look_at(storage: &Storage, found: Found) -> Result<Backup, RestoreError> {
     let properties = storage.blobs.properties(&found.address).await.map_err(StoredError::from)?;
     let properties = properties.ok_or_else(|| OpenError::Missing(found.address.to_string()))?;
     found.check(&properties)?;
@@ -63,7 +73,7 @@ pub(super) async fn target(
     destination: &Destination,
     password_file: Option<&Path>,
 ) -> Result<Target, RestoreError> {
-    let kind = backup.found.kind(&backup.properties)?;
+    let kind = backup.kind()?;
     match destination {
         Destination::Server(server) => {
             check_fit(kind, server.kind)?;

@@ -7,12 +7,12 @@
 
 mod emptiness;
 mod error;
-mod load;
+pub(crate) mod load;
 mod password;
 mod plain;
-mod source;
+pub(crate) mod source;
 mod target;
-mod watch;
+pub(crate) mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

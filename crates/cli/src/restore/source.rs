@@ -13,7 +13,7 @@ const LATEST: &str = "latest:";
 
 /// A backup as a person names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     /// The newest completed one of a database.
     Latest(String),
     /// The one in this blob.
@@ -37,9 +37,9 @@ impl std::str::FromStr for Wanted {
 
 /// A backup that was found.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Where its bytes are.
-    pub(super) address: BlobAddress,
+    pub(crate) address: BlobAddress,
     /// What it is a backup of; `None` when neither record nor blob tells.
     kind: Option<DatabaseType>,
     /// What the history says about the blob.
@@ -105,7 +105,7 @@ pub(crate) enum SourceError {
 }
 
 /// Finds the backup that is meant.
-pub(super) async fn find(
+pub(crate) async fn find(
     storage: &Storage,
     wanted: &Wanted,
     container: Option<&ContainerName>,
@@ -126,7 +126,7 @@ pub(super) async fn find(
 
 impl Found {
     /// Checks that the blob is the one that was recorded.
-    pub(super) fn check(&self, properties: &BlobProperties) -> Result<(), SourceError> {
+    pub(crate) fn check(&self, properties: &BlobProperties) -> Result<(), SourceError> {
         let Some(recorded) = &self.recorded else { return Ok(()) };
         let replaced = |what, found: &dyn ToString, recorded: &dyn ToString| {
             let (found, recorded) = (found.to_string(), recorded.to_string());
@@ -146,7 +146,7 @@ impl Found {
     /// Returns what kind of database it is a backup of.
     ///
     /// The record tells; else the metadata of the blob; else the folder that the name begins with.
-    pub(super) fn kind(&self, properties: &BlobProperties) -> Result<DatabaseType, SourceError> {
+    pub(crate) fn kind(&self, properties: &BlobProperties) -> Result<DatabaseType, SourceError> {
         let told = || properties.metadata.get("database_type")?.parse().ok();
         let named = || self.address.name.split_once('/')?.0.parse().ok();
         self.kind.or_else(told).or_else(named).ok_or_else(|| SourceError::NoKind(self.address.to_string()))
@@ -167,7 +167,11 @@ async fn blob(
     name: &str,
     container: Option<&ContainerName>,
 ) -> Result<Found, SourceError> {
-    let backups = storage.backups.list(&BackupFilter::default()).await.map_err(StoredError::from)?;
+    // The blob tells enough by itself, so that it can be used when all records are lost.
+    let backups = storage.backups.list(&BackupFilter::default()).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the records cannot be read; only what the blob says of itself is known");
+        Vec::new()
+    });
     let known = backups.iter().filter_map(|backup| recorded(storage, backup)).find(|found| {
         found.address.name == name
             && container.is_none_or(|container| container.as_str() == found.address.container)

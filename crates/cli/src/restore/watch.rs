@@ -12,7 +12,7 @@ use crate::text::{clock, rate, size};
 
 /// Waits for the work, and returns its result, or nothing after Ctrl-C. Whatever is not done by then is
 /// dropped.
-pub(super) async fn watched<T>(progress: &Progress, total: u64, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn watched<T>(progress: &Progress, total: u64, work: impl Future<Output = T>) -> Option<T> {
     let began = Instant::now();
     let mut line = ProgressLine::begin();
     let mut work = pin!(work);

@@ -61,6 +61,14 @@ names! {
         SettingsUpdated = "settings_updated",
         /// Somebody cancelled a backup.
         BackupCancelled = "backup_cancelled",
+        /// Somebody asked for a restore.
+        RestoreRequested = "restore_requested",
+        /// A restore ended well.
+        RestoreCompleted = "restore_completed",
+        /// A restore failed.
+        RestoreFailed = "restore_failed",
+        /// Somebody stopped a restore.
+        RestoreCancelled = "restore_cancelled",
     }
 }
 

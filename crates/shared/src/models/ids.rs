@@ -68,6 +68,8 @@ ids! {
     BackupId,
     /// Identifies a job: one wish for one backup, however often it is delivered.
     JobId,
+    /// Identifies a restore.
+    RestoreId,
     /// Identifies a user: the directory's object id.
     UserId,
     /// Identifies a stranger's wish for access.

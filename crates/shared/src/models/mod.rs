@@ -9,6 +9,7 @@ mod kinds;
 mod names;
 mod policy;
 mod remarks;
+mod restore;
 mod settings;
 mod tier;
 mod tls;
@@ -22,7 +23,8 @@ pub use database::{Credentials, Database, Endpoint, Engine, Login, PolicyChoice,
 pub use dump_options::{CompressionFormat, DumpOptions, MOST_PATTERNS, NamePattern};
 pub(crate) use ids::derived_text;
 pub use ids::{
-    AccessRequestId, AuditId, BackupId, ClaimId, DatabaseId, EngineId, InvalidId, JobId, PolicyId, UserId,
+    AccessRequestId, AuditId, BackupId, ClaimId, DatabaseId, EngineId, InvalidId, JobId, PolicyId, RestoreId,
+    UserId,
 };
 pub use kinds::{
     AuthMethod, BackupStatus, DatabaseType, EngineType, Tier, TriggeredBy, UnknownName, UserRole,
@@ -30,6 +32,7 @@ pub use kinds::{
 pub use names::{ContainerName, DatabaseName, EmailAddress, Host, InvalidText, UserName};
 pub use policy::{BackupPolicy, DEFAULT_POLICY, policy_name, slug, system_policies, time_zone};
 pub use remarks::{Consistency, Warnings};
+pub use restore::{Check, CheckResult, Place, Restore, RestoreMode, RestorePhase, RestoreProgress};
 pub use settings::AppSettings;
 pub use tier::{InvalidTime, OutOfRange, TierConfig, TimeOfDay};
 pub use tls::{Authorities, Tls, TlsMode};

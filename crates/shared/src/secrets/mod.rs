@@ -26,7 +26,7 @@ pub use sealed::{InvalidKey, SealingKey, SealingKeys};
 pub use vault::KeyVault;
 
 use crate::config::{Config, Environment};
-use crate::models::{DatabaseId, EngineId, StoredSecret};
+use crate::models::{DatabaseId, EngineId, RestoreId, StoredSecret};
 
 /// Whose secret it is. A stored name is believed only if it is the owner's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum SecretOwner<'a> {
     Engine(&'a EngineId),
     /// The connection string of an engine.
     EngineConnectionString(&'a EngineId),
+    /// The password for the target of a restore, kept until that has ended.
+    Restore(&'a RestoreId),
 }
 
 impl SecretOwner<'_> {
@@ -46,6 +48,7 @@ impl SecretOwner<'_> {
             Self::Database(id) => format!("database-{id}"),
             Self::Engine(id) => format!("engine-{id}"),
             Self::EngineConnectionString(id) => format!("engine-{id}-cs"),
+            Self::Restore(id) => format!("restore-{id}"),
         }
     }
 
@@ -56,6 +59,7 @@ impl SecretOwner<'_> {
             Self::Database(id) => format!("database/password/{id}"),
             Self::Engine(id) => format!("engine/password/{id}"),
             Self::EngineConnectionString(id) => format!("engine/connection-string/{id}"),
+            Self::Restore(id) => format!("restore/password/{id}"),
         }
     }
 }

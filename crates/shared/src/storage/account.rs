@@ -10,11 +10,12 @@ use chrono::{DateTime, Utc};
 use storage_account::Service;
 use url::Url;
 
+use super::jobs::RESTORE_QUEUE;
 use super::signer::{LentKey, Signer};
 use super::{
     AccessRequests, AuditLog, AzureBlobs, AzureQueue, AzureTable, Backups, BlobStore, Claims, Databases,
-    Engines, Jobs, MemoryBlobs, MemoryQueue, MemoryTable, Policies, Queue, Settings, Slots, StorageError,
-    Table, Users,
+    Engines, Jobs, MemoryBlobs, MemoryQueue, MemoryTable, Policies, Queue, Restores, Settings, Slots,
+    StorageError, Table, Users,
 };
 use crate::clock::Clock;
 use crate::config::{Config, StorageConfig};
@@ -41,6 +42,8 @@ pub struct Storage {
     pub backups: Backups,
     /// Who works on what.
     pub claims: Claims,
+    /// The restores.
+    pub restores: Restores,
     /// What the scheduler remembers.
     pub slots: Slots,
     /// The queues of jobs.
@@ -77,6 +80,7 @@ impl Storage {
         let jobs = Jobs {
             queue: queue(&config.names.queue)?,
             poison: queue(&format!("{}-poison", config.names.queue))?,
+            restores: queue(RESTORE_QUEUE)?,
         };
         Ok(Self::assemble(config, |name| Arc::new(clients.table(name)), jobs, blobs, signer))
     }
@@ -84,7 +88,11 @@ impl Storage {
     /// Makes an account in memory, for tests; with the queue, whose messages tests look at.
     pub fn memory(config: &Config) -> (Self, MemoryQueue) {
         let queue = MemoryQueue::default();
-        let jobs = Jobs { queue: Arc::new(queue.clone()), poison: Arc::new(MemoryQueue::default()) };
+        let jobs = Jobs {
+            queue: Arc::new(queue.clone()),
+            poison: Arc::new(MemoryQueue::default()),
+            restores: Arc::new(MemoryQueue::default()),
+        };
         let storage = Self::assemble(
             config,
             |_| Arc::new(MemoryTable::default()),
@@ -106,7 +114,7 @@ impl Storage {
         let configurations = table(&config.names.config_table);
         let engines = table("engines");
         let history = table(&config.names.history_table);
-        let [policies, users, requests, settings, audit, audit_index, leases, slots] = [
+        let [policies, users, requests, settings, audit, audit_index, leases, slots, restores] = [
             "backuppolicies",
             "users",
             "accessrequests",
@@ -115,6 +123,7 @@ impl Storage {
             "auditindex",
             "backupleases",
             "backupslots",
+            "restores",
         ]
         .map(&table);
         let [index, days] = ["backupindex", "backupdays"].map(&table);
@@ -130,6 +139,7 @@ impl Storage {
             claims: Claims { history: backups.table.clone(), leases: leases.clone(), ttl: config.jobs.claim },
             backups,
             slots: Slots { table: slots.clone() },
+            restores: Restores { table: restores.clone(), ttl: config.jobs.claim },
             jobs,
             blobs,
             signer,
@@ -147,6 +157,7 @@ impl Storage {
                 slots,
                 index,
                 days,
+                restores,
             ],
             container: config.names.container.to_string(),
         }

@@ -75,7 +75,7 @@ fn storage_on(policies: FaultyTable, queue: FaultyQueue) -> (Arc<FaultyTable>, S
     let table = |name: &str| -> Arc<dyn Table> {
         if name == "backuppolicies" { policies.clone() } else { Arc::new(MemoryTable::default()) }
     };
-    let jobs = Jobs::new(Arc::new(queue), Arc::new(MemoryQueue::default()));
+    let jobs = Jobs::new(Arc::new(queue), Arc::new(MemoryQueue::default()), Arc::new(MemoryQueue::default()));
     let storage = Storage::assemble(
         &config(),
         table,

@@ -12,20 +12,29 @@ use serde_json::Value as Json;
 
 use super::queue::Queue;
 use super::table::Value;
-use super::{StorageError, rows};
-use crate::models::{BackupJob, DatabaseType, TriggeredBy};
+use super::{StorageError, restores, rows};
+use crate::models::{BackupJob, DatabaseType, RestoreId, TriggeredBy};
 
-/// The queues of backup jobs.
+/// The queue of restores; the processor's function names it too.
+pub const RESTORE_QUEUE: &str = "restore-jobs";
+
+/// The queues of jobs.
 #[derive(Debug, Clone)]
 pub struct Jobs {
     pub(super) queue: Arc<dyn Queue>,
     pub(super) poison: Arc<dyn Queue>,
+    pub(super) restores: Arc<dyn Queue>,
 }
 
 impl Jobs {
     /// Makes the queues of jobs and of messages that were given up.
-    pub fn new(queue: Arc<dyn Queue>, poison: Arc<dyn Queue>) -> Self {
-        Self { queue, poison }
+    pub fn new(queue: Arc<dyn Queue>, poison: Arc<dyn Queue>, restores: Arc<dyn Queue>) -> Self {
+        Self { queue, poison, restores }
+    }
+
+    /// Sends a restore that may run after `delay`.
+    pub async fn send_restore(&self, id: &RestoreId, delay: Duration) -> Result<String, StorageError> {
+        self.restores.send(&restores::encode(id), delay).await
     }
 
     /// Sends a job that may run after `delay`; returns the message's id.
@@ -46,6 +55,7 @@ impl Jobs {
 
     pub(super) async fn create(&self) -> Result<(), StorageError> {
         self.queue.create().await?;
+        self.restores.create().await?;
         self.poison.create().await
     }
 }

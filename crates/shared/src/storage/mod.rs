@@ -61,6 +61,7 @@ mod prepare;
 mod queue;
 mod repository;
 mod requests;
+pub mod restores;
 mod rows;
 #[cfg(any(test, feature = "testing"))]
 mod script;
@@ -105,6 +106,7 @@ pub use memory_table::MemoryTable;
 pub use queue::{LONGEST_MESSAGE, MemoryQueue, Queue};
 pub use repository::Versioned;
 pub use requests::BackupRequest;
+pub use restores::{RestoreClaim, Restores};
 pub use rows::UnreadableRow;
 pub use signer::{LentKey, SignError, Signer};
 pub use slots::{Reservation, SlotState, Slots};

@@ -6,6 +6,7 @@ pub(crate) mod dump_options;
 pub(crate) mod engine;
 pub(crate) mod import;
 pub(crate) mod policy;
+pub(crate) mod restore;
 pub(crate) mod settings;
 pub(crate) mod tls;
 pub(crate) mod user;

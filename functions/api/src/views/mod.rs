@@ -5,5 +5,6 @@ pub(crate) mod backup;
 pub(crate) mod database;
 pub(crate) mod engine;
 pub(crate) mod policy;
+pub(crate) mod restore;
 pub(crate) mod settings;
 pub(crate) mod user;

@@ -20,6 +20,7 @@ mod networks;
 mod policies;
 mod process;
 mod protection;
+mod restores;
 mod router;
 mod schedule;
 mod secrets;

@@ -23,6 +23,7 @@ impl Row for Database {
         let none = Login::default();
         let login = self.own_login().unwrap_or(&none);
         let [name, sealed, plain] = secret_columns(&login.password);
+        let [tls_mode, tls_ca] = tls_columns(&self.endpoint.tls);
         Entity::new(
             Key::new(PARTITION, self.id.as_str()),
             properties([
@@ -32,8 +33,8 @@ impl Row for Database {
                 ("use_engine_credentials", self.uses_engine_credentials().into()),
                 ("host", self.endpoint.host.as_str().into()),
                 ("port", Value::Int32(self.endpoint.port.into())),
-                ("tls_mode", self.endpoint.tls.mode.as_str().into()),
-                ("tls_ca", text(self.endpoint.tls.ca.as_ref())),
+                ("tls_mode", tls_mode),
+                ("tls_ca", tls_ca),
                 ("database_name", self.database_name.as_str().into()),
                 ("auth_method", text(login.auth_method.as_ref())),
                 ("username", text(login.username.as_ref())),
@@ -149,6 +150,11 @@ pub(super) fn endpoint(row: &Reader<'_>) -> Result<Endpoint, UnreadableRow> {
         port: port.ok_or_else(|| row.unreadable("port", "no port number"))?,
         tls: tls(row)?,
     })
+}
+
+/// Renders how connections are protected: the mode and the authorities.
+pub(super) fn tls_columns(tls: &Tls) -> [Value; 2] {
+    [tls.mode.as_str().into(), text(tls.ca.as_ref())]
 }
 
 /// Reads how connections are protected. A row that asks for something unknown is not read, rather than

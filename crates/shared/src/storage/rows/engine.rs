@@ -1,7 +1,7 @@
 //! Engines as rows.
 
 use super::super::table::{Entity, Key, Value};
-use super::database::{endpoint, login, secret, secret_columns, text};
+use super::database::{endpoint, login, secret, secret_columns, text, tls_columns};
 use super::read::{Reader, date_time};
 use super::{Row, UnreadableRow, properties};
 use crate::models::{Engine, InvalidId};
@@ -14,6 +14,7 @@ impl Row for Engine {
     fn entity(&self) -> Entity {
         let [password_name, password_sealed, password] = secret_columns(&self.login.password);
         let [string_name, string_sealed, string] = secret_columns(&self.connection_string);
+        let [tls_mode, tls_ca] = tls_columns(&self.endpoint.tls);
         Entity::new(
             Key::new(PARTITION, self.id.as_str()),
             properties([
@@ -21,8 +22,8 @@ impl Row for Engine {
                 ("engine_type", self.engine_type.as_str().into()),
                 ("host", self.endpoint.host.as_str().into()),
                 ("port", Value::Int32(self.endpoint.port.into())),
-                ("tls_mode", self.endpoint.tls.mode.as_str().into()),
-                ("tls_ca", text(self.endpoint.tls.ca.as_ref())),
+                ("tls_mode", tls_mode),
+                ("tls_ca", tls_ca),
                 ("auth_method", text(self.login.auth_method.as_ref())),
                 ("username", text(self.login.username.as_ref())),
                 ("password_secret_name", password_name),

@@ -12,6 +12,7 @@ pub(crate) mod engine;
 mod history_key;
 pub(crate) mod policy;
 mod read;
+pub(crate) mod restore;
 pub(crate) mod settings;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,93 @@
+//! `dilux verify`: reads a stored backup from its first to its last byte and proves it. Needs nothing but
+//! the storage account: the records may be lost.
+
+use std::process::ExitCode;
+
+use archive::Progress;
+use dump::Closing;
+use futures::TryStreamExt as _;
+use shared::models::{ContainerName, DatabaseType};
+use shared::storage::Storage;
+
+use crate::ending::{interrupted, print};
+use crate::restore::{RestoreError, load, source, watch};
+use crate::stored;
+use crate::text::size;
+
+const EXAMPLES: &str = "\
+Examples:
+  dilux verify latest:shop
+  dilux verify mysql/5646d03a-…/20251205_100000.sql.gz postgresql/…/20251205_100000.sql.zst
+
+Checked are the size and the SHA-256 that were stored, all checksums of the compressed data, and that the \
+closing line of the dump is the last thing in it. The exit code is 0 when every backup is whole, and 1 \
+otherwise.";
+
+/// The command line of `dilux verify`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Options {
+    /// The backups: ids, names of blobs, or latest:DATABASE
+    #[arg(required = true)]
+    backups: Vec<source::Wanted>,
+    /// The container of blobs that no record tells of; the default one otherwise
+    #[arg(long, value_name = "NAME")]
+    container: Option<ContainerName>,
+}
+
+/// Verifies backups, all of them, and says what came of each.
+pub(crate) async fn run(options: Options) -> Result<ExitCode, RestoreError> {
+    let (_, storage) = stored::open()?;
+    let mut code = ExitCode::SUCCESS;
+    for wanted in &options.backups {
+        match verify(&storage, wanted, options.container.as_ref()).await {
+            Ok(line) => print(&line).map_err(RestoreError::Print)?,
+            Err(RestoreError::Interrupted(message)) => return Ok(interrupted(message)),
+            Err(error) => {
+                eprintln!("dilux: {}", crate::with_causes(&error));
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
+}
+
+async fn verify(
+    storage: &Storage,
+    wanted: &source::Wanted,
+    container: Option<&ContainerName>,
+) -> Result<String, RestoreError> {
+    let found = source::find(storage, wanted, container).await?;
+    let backup = load::look_at(storage, found).await?;
+    let kind = backup.kind()?;
+    let progress = Progress::default();
+    let reading = read(storage, &backup, kind, &progress);
+    let Some(read) = watch::watched(&progress, backup.bytes(), reading).await else {
+        return Err(RestoreError::Interrupted("stopped; nothing is known about the backup"));
+    };
+    let digest = if read? { "SHA-256 matches" } else { "no SHA-256 is stored with it" };
+    Ok(format!(
+        "verified  {}  {}, {} of SQL, {digest}, closing line seen\n",
+        backup.address(),
+        size(backup.bytes()),
+        size(progress.dumped_bytes()),
+    ))
+}
+
+/// Reads everything; tells whether there was a digest to compare with.
+async fn read(
+    storage: &Storage,
+    backup: &load::Backup,
+    kind: DatabaseType,
+    progress: &Progress,
+) -> Result<bool, RestoreError> {
+    let mut opened = archive::open(storage.blobs.as_ref(), backup.address(), progress).await?;
+    let mut closing = Closing::default();
+    while let Some(piece) = opened.content.try_next().await? {
+        closing.push(&piece);
+    }
+    if !closing.is_closed(kind) {
+        return Err(RestoreError::NotClosed(backup.address().to_string()));
+    }
+    Ok(opened.properties.metadata.contains_key(archive::metadata::SHA256))
+}

@@ -1,0 +1,326 @@
+//! Whole databases on a server: makes them, drops them, and puts a loaded one in the place of another.
+//!
+//! What must stay true: putting one in the place of another changes nothing, or all of it, as far as the
+//! server can; where it cannot (the code of MySQL and MariaDB), what was taken away is put back.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use shared::models::DatabaseType;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::{sleep, timeout};
+
+use crate::classify::failure;
+use crate::error::DumpError;
+use crate::process::{Ending, Invocation, Running};
+use crate::remarks::Remarks;
+use crate::server::{identify, name_from_hex};
+use crate::statements::{self, CONTENTS_QUERY, Contents, Texts};
+use crate::target::{Limits, Target};
+use crate::tools::{Tool, Tools};
+use crate::{mysql, postgresql, process};
+
+/// The most code of a database that is held in memory while its tables are exchanged.
+const MOST_CODE: u64 = 64 * 1024 * 1024;
+
+/// How often a database is tried to be renamed from which others are being disconnected.
+const TRIES: u32 = 5;
+
+/// Makes an empty database; with `like`, one that stores texts in the way of that database.
+///
+/// Fails when there is one of this name.
+pub async fn create_database(
+    tools: &Tools,
+    target: &Target,
+    like: Option<&str>,
+    limits: &Limits,
+) -> Result<(), DumpError> {
+    target.check_database()?;
+    let server = Session::open(tools, target, limits).await?;
+    let texts = match like {
+        Some(like) => Texts::read(&server.ask(&statements::texts_query(target.kind, like)).await?),
+        None => None,
+    };
+    server.run(&statements::create(target.kind, &target.database, texts.as_ref())).await
+}
+
+/// Drops a database.
+pub async fn drop_database(tools: &Tools, target: &Target, limits: &Limits) -> Result<(), DumpError> {
+    target.check_database()?;
+    let server = Session::open(tools, target, limits).await?;
+    server.run(&statements::drop(target.kind, &target.database)).await
+}
+
+/// Gives a database of PostgreSQL another name; fails when there is one of that name.
+pub async fn rename_database(
+    tools: &Tools,
+    target: &Target,
+    to: &str,
+    limits: &Limits,
+) -> Result<(), DumpError> {
+    target.check_database()?;
+    if target.kind != DatabaseType::Postgresql {
+        return Err(DumpError::Unsupported { kind: target.kind });
+    }
+    let server = Session::open(tools, target, limits).await?;
+    server.run(&statements::rename(&target.database, to)).await
+}
+
+/// Puts the database `loaded` in the place of the target's, which is moved to `aside` and then dropped.
+///
+/// Until it succeeds, the target's database is what it was. The remarks tell what was not taken over.
+pub async fn exchange_databases(
+    tools: &Tools,
+    target: &Target,
+    loaded: &str,
+    aside: &str,
+    limits: &Limits,
+    remarks: &Remarks,
+) -> Result<(), DumpError> {
+    target.check_database()?;
+    let server = Session::open(tools, target, limits).await?;
+    match target.kind {
+        DatabaseType::Mysql => server.exchange_contents(loaded, aside, remarks).await,
+        DatabaseType::Postgresql => server.rename(loaded, aside, remarks).await,
+        DatabaseType::Sqlserver | DatabaseType::AzureSql => Err(DumpError::Unsupported { kind: target.kind }),
+    }
+}
+
+/// A server that can be told what to do.
+struct Session<'a> {
+    tools: &'a Tools,
+    /// The database that this is about.
+    target: &'a Target,
+    limits: &'a Limits,
+    client: Tool,
+}
+
+impl<'a> Session<'a> {
+    async fn open(tools: &'a Tools, target: &'a Target, limits: &'a Limits) -> Result<Self, DumpError> {
+        let server = Target { database: String::new(), ..target.clone() };
+        let client = identify(tools, &server, limits).await?.client;
+        Ok(Self { tools, target, limits, client })
+    }
+
+    /// Returns the target with another database, or with none.
+    fn at(&self, database: &str) -> Target {
+        Target { database: database.to_owned(), ..self.target.clone() }
+    }
+
+    /// Runs statements outside of any database.
+    async fn run(&self, statements: &str) -> Result<(), DumpError> {
+        self.ask(statements).await.map(drop)
+    }
+
+    /// Asks something outside of any database.
+    async fn ask(&self, query: &str) -> Result<String, DumpError> {
+        self.ask_at("", query).await
+    }
+
+    /// Asks something within a database.
+    async fn ask_at(&self, database: &str, query: &str) -> Result<String, DumpError> {
+        let target = self.at(database);
+        let invocation = match target.kind {
+            DatabaseType::Mysql => mysql::query(&self.client, &target, self.limits, query),
+            DatabaseType::Postgresql | DatabaseType::Sqlserver | DatabaseType::AzureSql => {
+                postgresql::query(&self.client, &target, self.limits, query)
+            }
+        };
+        let output = process::output(self.tools, invocation, self.limits.deadline).await?;
+        if output.ending == Ending::SUCCESS {
+            return Ok(output.stdout);
+        }
+        Err(failure(&target, self.client.name, output.ending, &output.said))
+    }
+
+    /// Renames both databases of PostgreSQL in one transaction, and drops the old one.
+    async fn rename(&self, loaded: &str, aside: &str, remarks: &Remarks) -> Result<(), DumpError> {
+        let name = &self.target.database;
+        self.take_over_owner(loaded, remarks).await?;
+        let exchange = statements::exchange(name, loaded, aside);
+        let mut tries = 1;
+        while let Err(error) = self.run(&exchange).await {
+            // Somebody was quicker to connect again.
+            let in_use = error.to_string().contains("is being accessed by other users");
+            if !in_use || tries == TRIES {
+                return Err(error);
+            }
+            tries += 1;
+            sleep(Duration::from_secs(1)).await;
+        }
+        if let Err(error) = self.run(&statements::drop(self.target.kind, aside)).await {
+            remarks.warn(format!(
+                "the old database is still there as \"{aside}\", since it could not be dropped: {error}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Gives the loaded database the owner of the old one, and tells what else belongs to a database and
+    /// not to what is in it.
+    async fn take_over_owner(&self, loaded: &str, remarks: &Remarks) -> Result<(), DumpError> {
+        let name = statements::text(&self.target.database);
+        let answer = self
+            .ask(&format!(
+                "SELECT encode(convert_to(pg_get_userbyid(datdba)::text, 'UTF8'), 'hex'), datacl IS NOT NULL, \
+                 EXISTS (SELECT FROM pg_db_role_setting WHERE setdatabase = d.oid) \
+                 FROM pg_database d WHERE datname = {name}"
+            ))
+            .await?;
+        let mut words = answer.trim().split('|');
+        if let Some(owner) = words.next().and_then(name_from_hex) {
+            let quoted = |name: &str| statements::quoted(DatabaseType::Postgresql, name);
+            let statement = format!("ALTER DATABASE {} OWNER TO {}", quoted(loaded), quoted(&owner));
+            if let Err(error) = self.run(&statement).await {
+                remarks.warn(format!(
+                    "the database now belongs to the user of the restore, not to \"{owner}\": {error}"
+                ));
+            }
+        }
+        if words.next() == Some("t") {
+            remarks.warn("the privileges on the database itself (GRANT … ON DATABASE) were not taken over");
+        }
+        if words.next() == Some("t") {
+            remarks.warn("the settings of the database (ALTER DATABASE … SET) were not taken over");
+        }
+        Ok(())
+    }
+
+    /// Exchanges what is in two databases of MySQL or MariaDB: the tables by one statement; triggers, views,
+    /// routines and events, which cannot be moved, by taking them away and making them again.
+    async fn exchange_contents(&self, loaded: &str, aside: &str, remarks: &Remarks) -> Result<(), DumpError> {
+        let name = self.target.database.as_str();
+        let (old, new) = (self.contents(name).await?, self.contents(loaded).await?);
+        let (old_code, new_code) = (self.code(name, &old).await?, self.code(loaded, &new).await?);
+        self.run(&statements::create(self.target.kind, aside, None)).await?;
+        self.script(loaded, new.drop_code().as_bytes()).await?;
+        // From here on the old database is touched.
+        let moved = statements::move_tables(&[(name, &old.tables, aside), (loaded, &new.tables, name)]);
+        let exchanged = async {
+            self.script(name, old.drop_code().as_bytes()).await?;
+            self.script(name, moved.unwrap_or_default().as_bytes()).await
+        };
+        if let Err(error) = exchanged.await {
+            self.put_back(name, &old_code, remarks).await;
+            return Err(error);
+        }
+        if let Err(error) = self.load_code(name, &new_code).await {
+            let back = statements::move_tables(&[(name, &new.tables, loaded), (aside, &old.tables, name)]);
+            let undone = async {
+                self.script(name, self.contents(name).await?.drop_code().as_bytes()).await?;
+                self.script(name, back.unwrap_or_default().as_bytes()).await
+            };
+            match undone.await {
+                Ok(()) => self.put_back(name, &old_code, remarks).await,
+                Err(undo) => {
+                    remarks.warn(format!("the old tables could not be moved back from \"{aside}\": {undo}"));
+                }
+            }
+            return Err(error);
+        }
+        for leftover in [aside, loaded] {
+            if let Err(error) = self.run(&statements::drop(self.target.kind, leftover)).await {
+                remarks.warn(format!(
+                    "the database \"{leftover}\" is left over, since it could not be dropped: {error}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists what is in a database of MySQL or MariaDB.
+    async fn contents(&self, database: &str) -> Result<Contents, DumpError> {
+        let answer = self.ask_at(database, CONTENTS_QUERY).await?;
+        Contents::read(&answer, name_from_hex).ok_or(DumpError::Truncated {
+            tool: self.client.name,
+            problem: "its list of what is in a database is not understood",
+        })
+    }
+
+    /// Dumps the code of a database of MySQL or MariaDB: everything but tables, which may use each other in
+    /// any order, except that views use routines.
+    async fn code(&self, database: &str, contents: &Contents) -> Result<Code, DumpError> {
+        let target = self.at(database);
+        let server = identify(self.tools, &target, self.limits).await?;
+        let tool = self.tools.mysqldump(server.version.flavour).await?;
+        let routines = self.captured(mysql::code(&tool, &target, self.limits)).await?;
+        let views = match mysql::views(&tool, &target, self.limits, &contents.views) {
+            Some(invocation) => self.captured(invocation).await?,
+            None => Vec::new(),
+        };
+        Ok(Code { routines, views })
+    }
+
+    /// Runs a program and returns what it wrote.
+    async fn captured(&self, invocation: Invocation) -> Result<Vec<u8>, DumpError> {
+        let local = |source| DumpError::Local { doing: "reading from a database tool", source };
+        let tool = invocation.tool;
+        let run = async {
+            let mut running = Running::start(self.tools, &invocation, Stdio::null(), Stdio::piped()).await?;
+            let mut bytes = Vec::new();
+            if let Some(stdout) = running.stdout.take() {
+                stdout.take(MOST_CODE).read_to_end(&mut bytes).await.map_err(local)?;
+            }
+            if bytes.len() as u64 >= MOST_CODE {
+                return Err(DumpError::ToolDefect {
+                    tool,
+                    reason: "its triggers, views and routines are larger than 64 MiB",
+                });
+            }
+            let ending = running.ended().await?;
+            let said = running.said().await;
+            if ending == Ending::SUCCESS { Ok(bytes) } else { Err(failure(self.target, tool, ending, &said)) }
+        };
+        timeout(self.limits.deadline, run)
+            .await
+            .unwrap_or(Err(DumpError::Timeout { tool, after: self.limits.deadline }))
+    }
+
+    /// Runs statements from a text of any length, up to the first error.
+    async fn script(&self, database: &str, text: &[u8]) -> Result<(), DumpError> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let target = self.at(database);
+        let invocation = mysql::load(&self.client, &target, self.limits);
+        let tool = invocation.tool;
+        let run = async {
+            let mut running = Running::start(self.tools, &invocation, Stdio::piped(), Stdio::null()).await?;
+            if let Some(mut stdin) = running.stdin.take() {
+                // A client that ends early tells why by its status.
+                let _ = stdin.write_all(text).await;
+            }
+            let ending = running.ended().await?;
+            let said = running.said().await;
+            if ending == Ending::SUCCESS { Ok(()) } else { Err(failure(&target, tool, ending, &said)) }
+        };
+        timeout(self.limits.deadline, run)
+            .await
+            .unwrap_or(Err(DumpError::Timeout { tool, after: self.limits.deadline }))
+    }
+
+    async fn load_code(&self, database: &str, code: &Code) -> Result<(), DumpError> {
+        self.script(database, &code.routines).await?;
+        self.script(database, &code.views).await
+    }
+
+    /// Makes the code again that was taken away from a database which keeps its tables.
+    async fn put_back(&self, database: &str, code: &Code, remarks: &Remarks) {
+        let cleared = async {
+            self.script(database, self.contents(database).await?.drop_code().as_bytes()).await?;
+            self.load_code(database, code).await
+        };
+        if let Err(error) = cleared.await {
+            remarks.warn(format!(
+                "the tables of \"{database}\" are as they were, but its triggers, views and routines could not \
+                 all be made again: {error}"
+            ));
+        }
+    }
+}
+
+/// The code of a database of MySQL or MariaDB.
+struct Code {
+    routines: Vec<u8>,
+    views: Vec<u8>,
+}

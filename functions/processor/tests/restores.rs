@@ -1,0 +1,373 @@
+//! Restores through the paths that the host calls: storage in memory, real servers and client programs.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::disallowed_methods, reason = "signs of life are compared with the clock of the system")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use archive::{Compression, Destination, Progress};
+use axum::body::Body;
+use axum::http::Request;
+use bytes::Bytes;
+use chrono::{TimeDelta, Utc};
+use dump::{DumpError, Limits, Target, Tools};
+use end_to_end::servers::{assert_same, mariadb, postgresql};
+use futures::{TryStreamExt as _, stream};
+use processor::{AppState, app};
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::config::{Config, Source};
+use shared::models::{
+    BackupStatus, ClaimId, DatabaseType, Endpoint, Place, Restore, RestoreId, RestoreMode, RestorePhase,
+    RestoreProgress, Run, StoredSecret, Tls, Warnings,
+};
+use shared::secrets::Secrets;
+use shared::storage::{BlobAddress, CommitOptions, Storage, restores};
+use tower::ServiceExt as _;
+
+const NASTY_MARIADB: &str = include_str!("../../../tests/fixtures/mariadb/nasty.sql");
+const NASTY_POSTGRESQL: &str = include_str!("../../../tests/fixtures/postgresql/nasty.sql");
+
+const KINDS: [DatabaseType; 2] = [DatabaseType::Mysql, DatabaseType::Postgresql];
+
+fn is_mysql(kind: DatabaseType) -> bool {
+    kind == DatabaseType::Mysql
+}
+
+fn target(kind: DatabaseType, database: &str) -> Target {
+    if is_mysql(kind) {
+        mariadb::Server::get().target(database)
+    } else {
+        postgresql::Server::get().target(database)
+    }
+}
+
+fn sql(kind: DatabaseType, database: &str, statements: &str) -> String {
+    if is_mysql(kind) {
+        mariadb::Server::get().sql(database, statements)
+    } else {
+        postgresql::Server::get().sql(database, statements)
+    }
+}
+
+fn create(kind: DatabaseType, database: &str) {
+    if is_mysql(kind) {
+        mariadb::Server::get().create(database);
+    } else {
+        postgresql::Server::get().create(database);
+    }
+}
+
+fn describe(kind: DatabaseType, database: &str) -> String {
+    if is_mysql(kind) {
+        mariadb::Server::get().describe(database)
+    } else {
+        postgresql::Server::get().describe(database)
+    }
+}
+
+/// Makes a database with code of every kind and returns what is in it.
+fn old(kind: DatabaseType, database: &str) -> String {
+    create(kind, database);
+    let statements = if is_mysql(kind) {
+        "CREATE TABLE parents (id INT PRIMARY KEY, v TEXT); INSERT INTO parents VALUES (1, 'old');
+         CREATE TABLE children (id INT, p INT, FOREIGN KEY (p) REFERENCES parents (id)); INSERT INTO children VALUES (1, 1);
+         CREATE TABLE only_old (v INT); CREATE SEQUENCE numbers;
+         CREATE FUNCTION f(x INT) RETURNS INT DETERMINISTIC RETURN x + 1;
+         CREATE VIEW a AS SELECT f(id) AS i FROM parents; CREATE VIEW b AS SELECT * FROM a;
+         CREATE TRIGGER t BEFORE INSERT ON children FOR EACH ROW SET NEW.id = f(NEW.id);
+         CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DO DELETE FROM only_old;"
+    } else {
+        "CREATE TABLE parents (id int PRIMARY KEY, v text); INSERT INTO parents VALUES (1, 'old');
+         CREATE TABLE children (id int, p int REFERENCES parents); INSERT INTO children VALUES (1, 1);
+         CREATE VIEW a AS SELECT id FROM parents;"
+    };
+    sql(kind, database, statements);
+    describe(kind, database)
+}
+
+/// Tells which databases of its own a restore has left.
+async fn left_over(kind: DatabaseType, restore: &Restore) -> Vec<String> {
+    let there = dump::discover(&Tools::standard(), &target(kind, ""), &Limits::default()).await.unwrap();
+    there.into_iter().filter(|name| [restore.beside(), restore.aside()].contains(name)).collect()
+}
+
+struct World {
+    state: AppState,
+}
+
+impl World {
+    async fn new() -> Self {
+        let config = Config::read(&Source::of(&[])).unwrap();
+        let (storage, _) = Storage::memory(&config);
+        storage.prepare(Utc::now()).await.unwrap();
+        Self {
+            state: AppState {
+                secrets: Secrets::open(&config).unwrap(),
+                config: Arc::new(config),
+                storage,
+                tools: Arc::new(Tools::standard()),
+                clock: Clock::system(),
+            },
+        }
+    }
+
+    /// Stores a stream as a backup and returns the digest of its blob.
+    async fn stored<S>(&self, name: &str, content: S, metadata: BTreeMap<String, String>) -> String
+    where
+        S: futures::Stream<Item = Result<Bytes, DumpError>>,
+    {
+        let address = BlobAddress::new("backups", name);
+        let blobs = &*self.state.storage.blobs;
+        let destination = Destination { store: blobs, address: &address, attempt: [1; 16], metadata };
+        let agree = || async { Ok(BTreeMap::new()) };
+        let compression = Compression::Zstd { level: 1 };
+        archive::store(content, compression, destination, &Progress::default(), agree).await.unwrap().sha256
+    }
+
+    /// Backs a database up.
+    async fn backed_up(&self, kind: DatabaseType, database: &str) -> Restore {
+        let dump = dump::dump(&self.state.tools, &target(kind, database), &Limits::default()).await.unwrap();
+        let metadata = dump.origin().metadata();
+        let name = format!("{kind}/d/{database}.sql.zst");
+        let sha256 = self.stored(&name, dump, metadata).await;
+        restore(kind, name, Some(sha256))
+    }
+
+    /// Delivers the message of a restore, as the host would, and returns what became of the restore.
+    async fn run(&self, restore: &Restore) -> Restore {
+        self.state.storage.restores.insert(restore).await.unwrap();
+        self.deliver("restore_processor", &restore.id).await;
+        self.state.storage.restores.get(&restore.id).await.unwrap().unwrap().value
+    }
+
+    async fn deliver(&self, function: &str, id: &RestoreId) {
+        let data = json!({ "msg": Value::String(restores::encode(id)).to_string() });
+        let body = json!({ "Data": data, "Metadata": { "DequeueCount": "1" } }).to_string();
+        let request = Request::post(format!("/{function}")).header("content-type", "application/json");
+        let answer = app(self.state.clone()).oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200);
+    }
+}
+
+fn restore(kind: DatabaseType, blob_name: String, sha256: Option<String>) -> Restore {
+    let target = target(kind, "");
+    Restore {
+        id: RestoreId::random(),
+        backup_id: "b-1".parse().unwrap(),
+        database_type: kind,
+        container: "backups".parse().unwrap(),
+        blob_name,
+        blob_bytes: None,
+        sha256,
+        place: Place::Server {
+            endpoint: Endpoint { host: target.host.parse().unwrap(), port: target.port, tls: Tls::default() },
+            username: target.username.parse().unwrap(),
+            password: StoredSecret::Plain(target.password),
+        },
+        database: "x".parse().unwrap(),
+        mode: RestoreMode::New,
+        keep_failed: false,
+        requested_by: "a@example.org".to_owned(),
+        created_at: Utc::now(),
+        status: BackupStatus::Pending,
+        phase: RestorePhase::Waiting,
+        failed_in: None,
+        cancel_requested: false,
+        claim: None,
+        heartbeat_at: None,
+        progress: RestoreProgress::default(),
+        work_database: None,
+        run: Run::default(),
+        failure: None,
+        failed_line: None,
+        warnings: Warnings::default(),
+    }
+}
+
+fn message(restore: &Restore) -> String {
+    restore.failure.as_ref().map(|failure| failure.message.clone()).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nasty_database_comes_back_whole_under_a_new_name_and_in_the_place_of_another() {
+    for kind in KINDS {
+        let world = World::new().await;
+        create(kind, "nasty r");
+        sql(kind, "nasty r", if is_mysql(kind) { NASTY_MARIADB } else { NASTY_POSTGRESQL });
+        let before = describe(kind, "nasty r");
+        let backup = world.backed_up(kind, "nasty r").await;
+
+        let new = Restore { database: "nasty `\"new".parse().unwrap(), ..backup.clone() };
+        let ended = world.run(&new).await;
+        assert_eq!(ended.status, BackupStatus::Completed, "{kind}: {}", message(&ended));
+        assert_same(&before, &describe(kind, "nasty `\"new"));
+        let Place::Server { password, .. } = &ended.place else { panic!("another place") };
+        assert!(!password.is_kept(), "the password is still kept");
+
+        old(kind, "nasty old");
+        let replace = Restore {
+            id: RestoreId::random(),
+            database: "nasty old".parse().unwrap(),
+            mode: RestoreMode::Replace,
+            ..backup
+        };
+        let ended = world.run(&replace).await;
+        assert_eq!(ended.status, BackupStatus::Completed, "{kind}: {}", message(&ended));
+        assert_same(&before, &describe(kind, "nasty old"));
+        assert!(left_over(kind, &replace).await.is_empty(), "{kind}: something is left over");
+
+        let again = Restore { id: RestoreId::random(), ..new };
+        let ended = world.run(&again).await;
+        assert_eq!(ended.failure.and_then(|failure| failure.class), Some("Preflight".to_owned()));
+        assert_same(&before, &describe(kind, "nasty `\"new"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_backups_are_refused_before_anything_is_written() {
+    for kind in KINDS {
+        let world = World::new().await;
+        old(kind, "undamaged");
+        let before = describe(kind, "undamaged");
+        let backup = world.backed_up(kind, "undamaged").await;
+        let blobs = &world.state.storage.blobs;
+        let address = BlobAddress::new("backups", &backup.blob_name);
+        let whole: Vec<u8> = blobs
+            .download(&address)
+            .await
+            .unwrap()
+            .map_ok(|chunk| chunk.to_vec())
+            .try_concat()
+            .await
+            .unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        let cut = whole[..whole.len() - 9].to_vec();
+        for (bytes, name) in [(flipped, "flipped"), (cut, "cut")] {
+            let name = format!("{kind}/d/{name}.sql.zst");
+            let damaged = BlobAddress::new("backups", &name);
+            blobs.stage(&damaged, b"0001", bytes.into()).await.unwrap();
+            let options = CommitOptions { content_type: String::new(), metadata: BTreeMap::new() };
+            blobs.commit(&damaged, &[b"0001".to_vec()], &options).await.unwrap();
+            let restore = Restore {
+                id: RestoreId::random(),
+                blob_name: name,
+                database: "undamaged".parse().unwrap(),
+                mode: RestoreMode::Replace,
+                ..backup.clone()
+            };
+            let ended = world.run(&restore).await;
+            assert_eq!(ended.status, BackupStatus::Failed);
+            assert_eq!(ended.failed_in, Some(RestorePhase::Verifying), "{}", message(&ended));
+            assert!(message(&ended).contains("nothing was written"), "{}", message(&ended));
+        }
+        // A dump that was cut before it was compressed is whole in every way but one.
+        let text = stream::iter([Ok(Bytes::from_static(b"CREATE TABLE x (y INT);\n"))]);
+        world.stored(&format!("{kind}/d/open.sql.zst"), text, BTreeMap::new()).await;
+        let restore = Restore {
+            id: RestoreId::random(),
+            blob_name: format!("{kind}/d/open.sql.zst"),
+            sha256: None,
+            database: "undamaged".parse().unwrap(),
+            mode: RestoreMode::Replace,
+            ..backup
+        };
+        let ended = world.run(&restore).await;
+        assert_eq!(ended.failure.and_then(|failure| failure.class), Some("Truncated".to_owned()));
+        assert_same(&before, &describe(kind, "undamaged"));
+        assert!(left_over(kind, &restore).await.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_that_fails_leaves_the_old_database_and_names_the_line() {
+    for kind in KINDS {
+        let world = World::new().await;
+        let before = old(kind, "kept");
+        let closing =
+            if is_mysql(kind) { "-- Dump completed" } else { "-- PostgreSQL database dump complete" };
+        let text =
+            format!("CREATE TABLE new_one (v INT);\nINSERT INTO no_such_table VALUES (1);\n{closing}\n");
+        let name = format!("{kind}/d/wrong.sql.zst");
+        let sha256 = world.stored(&name, stream::iter([Ok(text.into())]), BTreeMap::new()).await;
+        for (mode, database, keep_failed) in [
+            (RestoreMode::Replace, "kept", false),
+            (RestoreMode::Replace, "kept", true),
+            (RestoreMode::New, "never there", false),
+        ] {
+            let restore = Restore {
+                database: database.parse().unwrap(),
+                mode,
+                keep_failed,
+                ..restore(kind, name.clone(), Some(sha256.clone()))
+            };
+            let ended = world.run(&restore).await;
+            assert_eq!(ended.status, BackupStatus::Failed);
+            assert_eq!(ended.failed_in, Some(RestorePhase::Loading), "{}", message(&ended));
+            assert_eq!(ended.failed_line, Some(2), "{}", message(&ended));
+            if keep_failed {
+                assert_eq!(left_over(kind, &restore).await, [restore.beside()], "{}", message(&ended));
+                assert!(message(&ended).contains("as asked for"), "{}", message(&ended));
+                sql(
+                    kind,
+                    if is_mysql(kind) { "" } else { "postgres" },
+                    &format!("DROP DATABASE {};", restore.beside()),
+                );
+            } else {
+                assert!(message(&ended).contains("was dropped"), "{}", message(&ended));
+            }
+            assert!(left_over(kind, &restore).await.is_empty());
+        }
+        assert_same(&before, &describe(kind, "kept"));
+        let there = dump::discover(&world.state.tools, &target(kind, ""), &Limits::default()).await.unwrap();
+        assert!(!there.iter().any(|name| name == "never there"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_whose_processor_was_killed_leaves_the_old_database_and_is_not_begun_again() {
+    for kind in KINDS {
+        let world = World::new().await;
+        let before = old(kind, "survivor");
+        let backup = world.backed_up(kind, "survivor").await;
+        let killed = Restore {
+            id: RestoreId::random(),
+            database: "survivor".parse().unwrap(),
+            mode: RestoreMode::Replace,
+            status: BackupStatus::InProgress,
+            phase: RestorePhase::Loading,
+            claim: Some(ClaimId::random()),
+            heartbeat_at: Some(Utc::now() - TimeDelta::hours(1)),
+            ..backup
+        };
+        let killed = Restore { work_database: Some(killed.beside().parse().unwrap()), ..killed };
+        create(kind, &killed.beside());
+        let ended = world.run(&killed).await;
+        assert_eq!(ended.status, BackupStatus::Failed);
+        assert!(message(&ended).contains("not begun again by itself"), "{}", message(&ended));
+        assert!(message(&ended).contains("The old database is in its place."), "{}", message(&ended));
+        assert_same(&before, &describe(kind, "survivor"));
+        assert!(left_over(kind, &killed).await.is_empty());
+        // A message that comes twice changes nothing.
+        world.deliver("restore_processor", &ended.id).await;
+        world.deliver("restore_poison", &ended.id).await;
+        let after = world.state.storage.restores.get(&ended.id).await.unwrap().unwrap().value;
+        assert_eq!(message(&after), message(&ended));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wish_to_stop_is_followed_and_a_message_that_was_given_up_ends_the_restore() {
+    let world = World::new().await;
+    let kind = DatabaseType::Mysql;
+    let wish = Restore { cancel_requested: true, ..restore(kind, "mysql/d/none.sql.gz".to_owned(), None) };
+    let ended = world.run(&wish).await;
+    assert_eq!(ended.status, BackupStatus::Cancelled, "{}", message(&ended));
+    let given_up = restore(kind, "mysql/d/none.sql.gz".to_owned(), None);
+    world.state.storage.restores.insert(&given_up).await.unwrap();
+    world.deliver("restore_poison", &given_up.id).await;
+    let ended = world.state.storage.restores.get(&given_up.id).await.unwrap().unwrap().value;
+    assert_eq!(ended.failure.and_then(|failure| failure.class), Some("GivenUp".to_owned()));
+}
