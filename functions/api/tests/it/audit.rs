@@ -212,6 +212,10 @@ async fn names_are_listed_with_labels() {
     access_request_rejected: Access Request Rejected
     settings_updated: Settings Updated
     backup_cancelled: Backup Cancelled
+    restore_requested: Restore Requested
+    restore_completed: Restore Completed
+    restore_failed: Restore Failed
+    restore_cancelled: Restore Cancelled
     ");
     insta::assert_snapshot!(lines(&world.get("/audit/resource-types").await, "resource_types"), @"
     backup: Backup

@@ -416,8 +416,10 @@ async fn a_test_goes_to_the_engines_own_place() {
         let answer = world.expect(200, "POST", &format!("/engines/{id}/test"), None).await;
         assert_eq!(answer["success"], false);
         assert!(answer["latency_ms"].as_f64().unwrap() >= 0.0);
-        let class = if kind == "sqlserver" { "UnsupportedType" } else { "ConnectionFailed" };
-        assert_eq!(answer["error_type"], class, "{answer}");
+        // The client of SQL Server comes from its vendor, so it is not on every machine that runs this.
+        let classes: &[&str] =
+            if kind == "sqlserver" { &["ConnectionFailed", "ToolNotFound"] } else { &["ConnectionFailed"] };
+        assert!(classes.iter().any(|class| answer["error_type"] == *class), "{answer}");
         assert!(!answer["message"].as_str().unwrap().contains("s3cret-pw"), "{answer}");
     }
     let id = world.create_engine("d", json!({"password": null})).await;
