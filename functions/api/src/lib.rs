@@ -30,6 +30,7 @@ mod identity;
 mod if_match;
 mod json;
 mod observe;
+mod openapi;
 mod path;
 mod policies;
 mod query;
@@ -55,6 +56,7 @@ use tracing::Instrument as _;
 
 pub use figures::Figures;
 pub use identity::{HttpSetUpError, Identities};
+pub use openapi::describe;
 pub use routes::built_routes;
 pub use state::{AppState, StartError};
 

@@ -34,7 +34,9 @@ const OPERATOR: Access = Access::Role(UserRole::Operator);
 const ADMIN: Access = Access::Role(UserRole::Admin);
 
 /// Every route of the contract, in its order.
-pub const ROUTES: [Route; 57] = [
+pub const ROUTES: [Route; 59] = [
+    route("GET", "/openapi.json", ANYBODY),
+    route("GET", "/docs", ANYBODY),
     route("GET", "/health", ANYBODY),
     route("GET", "/version", ANYBODY),
     route("GET", "/system-status", VIEWER),
@@ -137,6 +139,8 @@ mod tests {
             })
             .collect();
         insta::assert_snapshot!(lines.join("\n"), @"
+        GET /openapi.json: anonymous
+        GET /docs: anonymous
         GET /health: anonymous
         GET /version: anonymous
         GET /system-status: viewer

@@ -7,8 +7,8 @@ use axum::routing::{self, MethodRouter};
 
 use crate::state::AppState;
 use crate::{
-    access_requests, audit, auth_events, backups, databases, engines, policies, restores, settings, system,
-    users,
+    access_requests, audit, auth_events, backups, databases, engines, openapi, policies, restores, settings,
+    system, users,
 };
 
 /// A route with its handler.
@@ -33,6 +33,8 @@ pub fn built_routes() -> Vec<(Method, &'static str)> {
 
 fn built() -> Vec<Built> {
     vec![
+        get("/openapi.json", openapi::document),
+        get("/docs", openapi::page::page),
         get("/health", system::health::health),
         get("/version", system::version::version),
         get("/vnet-status", system::vnet_status::vnet_status),

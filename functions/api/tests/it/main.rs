@@ -9,6 +9,7 @@ mod connection;
 mod databases;
 mod delete;
 mod directory;
+mod document;
 mod dump_options;
 mod engines;
 mod engines_change;

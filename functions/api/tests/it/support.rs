@@ -27,6 +27,8 @@ use shared::storage::{
 };
 use tower::ServiceExt as _;
 
+use crate::document;
+
 /// When everything happens.
 pub(crate) const NOW: &str = "2026-03-01T12:00:00.123456Z";
 
@@ -241,9 +243,11 @@ impl World {
 
     /// Sends a request and returns status, headers and body.
     pub(crate) async fn exchange(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.app().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        document::check(&method, &path, head.status, &head.headers, &body);
         (head.status, head.headers, body.to_vec())
     }
 
@@ -265,7 +269,7 @@ impl World {
         (status.as_u16(), json)
     }
 
-    /// Sends a request with headers.
+    /// Sends a request with headers. An answer that is no JSON is given as `null`.
     pub(crate) async fn call(
         &self,
         method: &str,
@@ -280,7 +284,7 @@ impl World {
         }
         let body = body.map_or_else(Body::empty, |body| body.to_string().into());
         let (status, _, body) = self.exchange(request.body(body).unwrap()).await;
-        (status.as_u16(), serde_json::from_slice(&body).unwrap())
+        (status.as_u16(), serde_json::from_slice(&body).unwrap_or_default())
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
