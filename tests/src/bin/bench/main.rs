@@ -8,6 +8,8 @@
 #![expect(clippy::disallowed_methods, reason = "measuring is about real processes and the real clock")]
 
 mod api_routes;
+mod batches;
+mod long_past;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
