@@ -6,10 +6,12 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use futures::future::try_join_all;
 use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 
 use super::audit_filter::{AuditFilter, traits};
 use super::audit_index::{AuditStats, DAYS, Index};
@@ -27,6 +29,13 @@ const SETTLED_AFTER: TimeDelta = TimeDelta::minutes(90);
 const LONGEST_TAIL: TimeDelta = TimeDelta::minutes(30);
 /// Beyond this gap the log is read anew instead of month by month.
 const LONGEST_GAP: TimeDelta = TimeDelta::days(400);
+/// How long a list waits for the index before it does without.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// How long figures do, which cannot.
+const LONG_PATIENCE: Duration = Duration::from_secs(15);
+/// How long a page is looked for without the index, and the most that is read at a time.
+const LONGEST_READ: Duration = Duration::from_secs(3);
+const LONGEST_STEP: TimeDelta = TimeDelta::days(16);
 /// By how much the keys of an earlier system may be wrong, which took its own zone for UTC there.
 const ANOTHER_ZONE: TimeDelta = TimeDelta::hours(15);
 /// What the index and the filters look at.
@@ -120,10 +129,8 @@ impl AuditLog {
         limit: usize,
         now: DateTime<Utc>,
     ) -> Result<AuditPage, StorageError> {
-        let (settled, days) = {
-            let mut index = self.index.lock().await;
-            let settled = self.advance(&mut index, now).await?;
-            (settled, index.count(filter))
+        let Some((settled, days)) = self.indexed(PATIENCE, now, |index| index.count(filter)).await? else {
+            return self.list_by_walk(filter, offset, limit, now).await;
         };
         let mut tail = self.tail(settled, now).await?;
         tail.retain(|record| filter.covers(record.timestamp.date_naive()) && filter.matches(record));
@@ -149,10 +156,10 @@ impl AuditLog {
 
     /// Counts the records of each kind; only the days of the filter count.
     pub async fn stats(&self, filter: &AuditFilter, now: DateTime<Utc>) -> Result<AuditStats, StorageError> {
-        let (settled, mut stats) = {
-            let mut index = self.index.lock().await;
-            let settled = self.advance(&mut index, now).await?;
-            (settled, index.stats(filter))
+        let Some((settled, mut stats)) =
+            self.indexed(LONG_PATIENCE, now, |index| index.stats(filter)).await?
+        else {
+            return Err(StorageError::new(StorageErrorKind::Unavailable, "count", "the audit log"));
         };
         for record in self.tail(settled, now).await? {
             if filter.covers(record.timestamp.date_naive()) {
@@ -166,6 +173,63 @@ impl AuditLog {
     pub async fn warm_up(&self, now: DateTime<Utc>) -> Result<(), StorageError> {
         let mut index = self.index.lock().await;
         self.advance(&mut index, now).await.map(drop)
+    }
+
+    /// Asks the index when it is up to date, with the instant up to which it counts. Where that takes
+    /// longer than `patience`, making it goes on in a task of its own, and whoever asked has to do without.
+    async fn indexed<T>(
+        &self,
+        patience: Duration,
+        now: DateTime<Utc>,
+        ask: impl FnOnce(&Index) -> T,
+    ) -> Result<Option<(DateTime<Utc>, T)>, StorageError> {
+        let log = self.clone();
+        let advancing = tokio::spawn(async move {
+            let mut index = Arc::clone(&log.index).lock_owned().await;
+            log.advance(&mut index, now).await.map(|settled| (settled, index))
+        });
+        match timeout(patience, advancing).await {
+            Ok(Ok(advanced)) => advanced.map(|(settled, index)| Some((settled, ask(&index)))),
+            Ok(Err(_)) => Err(StorageError::new(StorageErrorKind::Unavailable, "index", "the audit log")),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Keeps the index from being used, as making it does.
+    #[cfg(test)]
+    pub(super) async fn busy(&self) -> impl Drop + use<> {
+        Arc::clone(&self.index).lock_owned().await
+    }
+
+    /// Lists without the index, while that is made: walks back from now until the page is full. The total
+    /// is then what was seen, and one more than the page's end where the walk has not come to an end.
+    async fn list_by_walk(
+        &self,
+        filter: &AuditFilter,
+        offset: usize,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Result<AuditPage, StorageError> {
+        let wanted = offset.saturating_add(limit).saturating_add(1);
+        let began = Instant::now();
+        let oldest = now - LONGEST_GAP;
+        let oldest = filter.from.map_or(oldest, |from| midnight(from).max(oldest));
+        let newest = now + TimeDelta::hours(1);
+        let mut to = filter.through.map_or(newest, |day| midnight(day + Days::new(1)).min(newest));
+        let mut step = TimeDelta::days(1);
+        let mut records = Vec::new();
+        while records.len() < wanted && to > oldest && began.elapsed() < LONGEST_READ {
+            let from = (to - step).max(oldest);
+            let found = self.between(from, to).await?.into_iter().map(|placed| placed.record);
+            let mut found: Vec<AuditRecord> = found.filter(|record| filter.matches(record)).collect();
+            newest_first(&mut found);
+            records.extend(found);
+            to = from;
+            step = (step * 2).min(LONGEST_STEP);
+        }
+        let more = if to > oldest { wanted } else { 0 };
+        let total = records.len().max(more);
+        Ok(AuditPage { records: records.into_iter().skip(offset).take(limit).collect(), total })
     }
 
     /// Brings the index up to date, and returns the instant up to which it counts.

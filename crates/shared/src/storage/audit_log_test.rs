@@ -200,6 +200,36 @@ async fn a_program_that_starts_does_not_read_the_log_again() -> Result<(), Stora
     Ok(())
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_page_is_found_while_the_index_is_made() -> Result<(), StorageError> {
+    let world = World::filled().await?;
+    let busy = world.audit.busy().await;
+    let all = AuditFilter::default();
+    let user = AuditFilter {
+        user_id: Some("user-2".to_owned()),
+        through: day("2025-12-20"),
+        ..AuditFilter::default()
+    };
+    for filter in [&all, &user] {
+        let expected = world.expected(|record| {
+            let date = record.timestamp.date_naive();
+            filter.user_id.as_ref().is_none_or(|user| *user == record.user_id)
+                && filter.through.is_none_or(|through| date <= through)
+        });
+        for (offset, limit) in [(0, 50), (120, 500), (9999, 50)] {
+            let page = world.audit.list(filter, offset, limit, now()).await?;
+            let wanted: Vec<AuditRecord> = expected.iter().skip(offset).take(limit).cloned().collect();
+            assert_eq!(page.records, wanted, "{filter:?} from {offset}");
+            assert_eq!(page.total > offset + limit, expected.len() > offset + limit, "{filter:?}");
+            assert!(page.total <= expected.len(), "{}", page.total);
+        }
+    }
+    let figures = world.audit.stats(&all, now()).await;
+    assert_eq!(figures.map_err(|error| error.kind()).err(), Some(StorageErrorKind::Unavailable));
+    drop(busy);
+    world.check(&all, now(), |_| true).await
+}
+
 #[tokio::test]
 async fn statistics_count_every_kind() -> Result<(), StorageError> {
     let world = World::filled().await?;

@@ -15,16 +15,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use futures::{StreamExt as _, stream};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
-use super::StorageError;
 use super::filter::{Filter, PARTITION};
 use super::rows::{Reader, Row as _, date_time};
 use super::table::{Entity, Key, Properties, Query, Table, query_all};
 use super::tally::{self, Tallies};
+use super::{StorageError, StorageErrorKind};
 use crate::clock::Clock;
 use crate::models::Backup;
 
@@ -178,6 +180,30 @@ impl BackupDays {
         counts.extend(fresh);
         counts.extend(live.into_iter().map(|(day, tallies)| (day, Arc::new(tallies))));
         Ok(counts)
+    }
+
+    /// Counts the history unless that takes longer than `patience`; then it goes on in a task of its own,
+    /// and whoever asked has to do without.
+    pub(super) async fn count_within(&self, patience: Duration) -> Result<Option<Partitions>, StorageError> {
+        let days = self.clone();
+        let counting = tokio::spawn(async move { days.count().await });
+        match timeout(patience, counting).await {
+            Ok(Ok(counted)) => counted.map(Some),
+            Ok(Err(_)) => Err(StorageError::new(StorageErrorKind::Unavailable, "count", "the history")),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Keeps the history from being counted, as a long first count does.
+    #[cfg(test)]
+    pub(super) async fn busy(&self) -> impl Drop + use<> {
+        Arc::clone(&self.memory).lock_owned().await
+    }
+
+    /// Counts the days from one on, from the history alone.
+    pub(super) async fn count_since(&self, day: NaiveDate) -> Result<Partitions, StorageError> {
+        let counted = self.count_rows(Filter::ge(PARTITION, text(day))).await?;
+        Ok(counted.into_iter().map(|(day, tallies)| (day, Arc::new(tallies))).collect())
     }
 
     /// Forgets all counts, so that the next question makes them anew. Touches stay: the write that one

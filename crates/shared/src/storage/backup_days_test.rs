@@ -248,7 +248,7 @@ proptest! {
         offset in 0_usize..60,
         limit in 1_usize..30,
     ) {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
             let world = World::new();
             for (number, (day, hour, database, status, form)) in rows.iter().enumerate() {
                 let created_at = at(*day, *hour) + TimeDelta::seconds(i64::try_from(number).unwrap() % 7);
@@ -276,4 +276,30 @@ proptest! {
             assert_eq!(world.another().page(&filter, offset, limit).await.unwrap(), page);
         });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_is_found_while_the_history_is_counted() {
+    let world = World::new();
+    for day in -60..=0 {
+        world.history.insert(&good(&format!("b{day}"), day).entity()).await.unwrap();
+    }
+    let busy = world.backups.days.busy().await;
+    let all = BackupFilter::default();
+    for (offset, limit) in [(0, 25), (25, 25), (50, 25), (99, 25)] {
+        let page = world.backups.page(&all, offset, limit).await.unwrap();
+        let found: Vec<&str> = page.backups.iter().map(|backup| backup.id.as_str()).collect();
+        let expected: Vec<String> =
+            (-60..=0).rev().skip(offset).take(limit).map(|day| format!("b{day}")).collect();
+        assert_eq!(found, expected, "from {offset}");
+        assert_eq!(page.total > offset + limit, 61 > offset + limit, "from {offset}");
+        assert!(page.total <= 61, "{}", page.total);
+    }
+    let some = BackupFilter { from: Some(at(-20, 0)), before: Some(at(-10, 0)), ..BackupFilter::default() };
+    assert_eq!(world.backups.page(&some, 0, 25).await.unwrap().total, 10);
+    let recent = world.backups.counts_since(at(-9, 0).date_naive()).await.unwrap();
+    assert_eq!(recent.total(&all).count, 10);
+    assert_eq!(world.backups.counts().await.unwrap_err().kind(), StorageErrorKind::Unavailable);
+    drop(busy);
+    assert_eq!(world.total(&all).await, 61);
 }

@@ -4,11 +4,12 @@
 //! than those days.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, TimeDelta};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::time::Instant;
 
-use super::StorageError;
 use super::backup_days::{COUNTED, Partitions};
 use super::backups::{BackupFilter, Backups};
 use super::filter::{Filter, PARTITION};
@@ -16,10 +17,24 @@ use super::repository::readable;
 use super::rows::Row as _;
 use super::table::{Entity, Key, Query};
 use super::tally::{Group, Tally};
+use super::{StorageError, StorageErrorKind};
 use crate::models::{Backup, DatabaseId};
 
 /// From so many rows on, a page first reads what it sorts by, then the rows that it shows.
 const MANY: u64 = 1000;
+
+/// How long a page waits for the counts. With an index they are there in a fraction of it.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How long figures over the whole history do, which cannot be had without.
+const LONG_PATIENCE: Duration = Duration::from_secs(15);
+
+/// How far back, and for how long, a page is looked for without counts.
+const LONGEST_WALK: TimeDelta = TimeDelta::days(400);
+const LONGEST_READ: Duration = Duration::from_secs(3);
+
+/// The most days that the walk reads with one query.
+const LONGEST_STEP: TimeDelta = TimeDelta::days(16);
 
 /// How many databases one query asks for; the service takes 15 comparisons, five of which are others.
 const DATABASES: usize = 10;
@@ -107,9 +122,27 @@ fn window(counts: &Counts, filter: &BackupFilter, offset: usize, limit: usize) -
 }
 
 impl Backups {
-    /// Counts the history by day, database, kind, state and trigger.
+    /// Counts the history by day, database, kind, state and trigger. `Unavailable` while it is counted for
+    /// the first time and that takes long.
     pub async fn counts(&self) -> Result<Counts, StorageError> {
-        Ok(Counts { partitions: self.days.count().await? })
+        let counted = self.days.count_within(LONG_PATIENCE).await?;
+        let partitions = counted
+            .ok_or_else(|| StorageError::new(StorageErrorKind::Unavailable, "count", "the history"))?;
+        Ok(Counts { partitions })
+    }
+
+    /// Counts the history, however long it takes, so that the first to ask need not wait for it.
+    pub async fn warm_up(&self) -> Result<(), StorageError> {
+        self.days.count().await.map(drop)
+    }
+
+    /// Counts at least the days from one on: all of them, unless that takes long.
+    pub async fn counts_since(&self, day: NaiveDate) -> Result<Counts, StorageError> {
+        let partitions = match self.days.count_within(PATIENCE).await? {
+            Some(all) => all,
+            None => self.days.count_since(day).await?,
+        };
+        Ok(Counts { partitions })
     }
 
     /// Reads the records that match and of which `offset` are newer, newest first, at most `limit`.
@@ -125,7 +158,10 @@ impl Backups {
         if filter.databases.as_ref().is_some_and(Vec::is_empty) {
             return Ok(BackupPage::default());
         }
-        let counts = self.counts().await?;
+        let Some(partitions) = self.days.count_within(PATIENCE).await? else {
+            return self.page_by_walk(filter, offset, limit).await;
+        };
+        let counts = Counts { partitions };
         let total = usize::try_from(counts.total(filter).count).unwrap_or(usize::MAX);
         let Some(window) = window(&counts, filter, offset, limit) else {
             return Ok(BackupPage { backups: Vec::new(), total });
@@ -147,6 +183,35 @@ impl Backups {
             readable(&rows.into_iter().flatten().collect::<Vec<_>>()).0
         };
         Ok(BackupPage { backups, total })
+    }
+
+    /// Reads the same while the history is being counted, which takes a while where there is no index yet:
+    /// walks back from today until the page is full. The total is then what was seen, and one more than
+    /// the page's end where the walk has not come to an end.
+    async fn page_by_walk(
+        &self,
+        filter: &BackupFilter,
+        offset: usize,
+        limit: usize,
+    ) -> Result<BackupPage, StorageError> {
+        let wanted = offset.saturating_add(limit).saturating_add(1);
+        let began = Instant::now();
+        let oldest = self.days.now() - LONGEST_WALK;
+        let oldest = filter.from.map_or(oldest, |from| from.max(oldest));
+        let newest = self.days.now() + TimeDelta::days(1);
+        let mut before = filter.before.map_or(newest, |before| before.min(newest));
+        let mut step = TimeDelta::days(1);
+        let mut found = Vec::new();
+        while found.len() < wanted && before > oldest && began.elapsed() < LONGEST_READ {
+            let from = (before - step).max(oldest);
+            let stretch = BackupFilter { from: Some(from), before: Some(before), ..filter.clone() };
+            found.extend(self.list(&stretch).await?);
+            before = from;
+            step = (step * 2).min(LONGEST_STEP);
+        }
+        let more = if before > oldest { wanted } else { 0 };
+        let total = found.len().max(more);
+        Ok(BackupPage { backups: found.into_iter().skip(offset).take(limit).collect(), total })
     }
 
     /// Reads the rows of a window that may match, whole or as much as sorting needs.

@@ -39,7 +39,9 @@ struct Alert {
 pub(crate) async fn alerts(State(state): State<AppState>, query: Query) -> Result<Json<Answer>, ApiError> {
     let threshold = query.within("consecutive_failures", 1..=100)?.unwrap_or(2) as u64;
     let databases = state.storage.databases.list().await?;
-    let counts = state.storage.backups.counts().await?;
+    // While a long history is counted for the first time, failures of the last month are what is known.
+    let month = state.clock.now().date_naive() - Days::new(31);
+    let counts = state.storage.backups.counts_since(month).await?;
     let candidates = candidates(&counts, &databases, threshold);
     let records = read(&state.storage, &candidates).await?;
     let mut alerts: Vec<Alert> = databases

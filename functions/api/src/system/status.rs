@@ -190,8 +190,11 @@ pub(crate) async fn count(
     period: Period,
     now: DateTime<Utc>,
 ) -> Result<Ended, StorageError> {
-    let counts = storage.backups.counts().await?;
     let start = period.start(now);
+    let counts = match start {
+        Some(start) => storage.backups.counts_since(start.date_naive()).await?,
+        None => storage.backups.counts().await?,
+    };
     let mut ended = Ended::default();
     let mut begins_within = false;
     for (group, tally) in counts.groups() {

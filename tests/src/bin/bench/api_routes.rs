@@ -135,10 +135,16 @@ async fn peak(stack: &Stack) -> u64 {
 
 /// Ends the apps; the storage emulator goes on.
 async fn stop(stack: &mut Stack) {
-    let api = stack.app("api").await;
+    let mut apps = Vec::new();
+    for name in ["api", "scheduler", "processor"] {
+        apps.push(stack.app(name).await);
+    }
     stack.kill_host();
-    while api.is_alive() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    for app in apps {
+        app.kill();
+        while app.is_alive() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 
