@@ -280,7 +280,7 @@ mod tests {
         let text = |target| parsed(target).unwrap_err().to_string();
         insta::assert_snapshot!(text("mysql://db/shop"), @"the user in the target is missing; write mysql://user@host:port/database");
         insta::assert_snapshot!(text("mysql://app@::1/x"), @"the host in the target has several colons; write an IPv6 address in brackets, as in [::1]:3306");
-        insta::assert_snapshot!(text("oracle://app@db/x"), @"the target begins with a kind of server that cannot be restored to; use mysql:// or postgresql://");
-        insta::assert_snapshot!(text("shop"), @"the target is not understood; write mysql://user@host:port/database, postgresql://user@host:port/database, or the name of a configured engine and a database, as in engine/database");
+        insta::assert_snapshot!(text("oracle://app@db/x"), @"the target begins with a kind of server that cannot be restored to; use mysql://, postgresql://, sqlserver:// or azure_sql://");
+        insta::assert_snapshot!(text("shop"), @"the target is not understood; write mysql://user@host:port/database, postgresql://user@host:port/database, sqlserver://user@host:port/database, or the name of a configured engine and a database, as in engine/database");
     }
 }
