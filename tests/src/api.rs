@@ -1,5 +1,7 @@
 //! The REST API as a client sees it.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -35,9 +37,24 @@ impl Api {
     ///
     /// When the HTTP client cannot be set up.
     pub fn on_port(port: u16) -> Self {
+        Self::trusting(port, None)
+    }
+
+    /// Makes a client that also trusts a certificate, for downloads from an emulator that has it.
+    ///
+    /// # Panics
+    ///
+    /// When the HTTP client cannot be set up.
+    pub fn trusting(port: u16, certificate: Option<&Path>) -> Self {
         // The provider is one for the whole process; whoever is first installs it.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().timeout(Duration::from_mins(1)).build();
+        let mut http = reqwest::Client::builder().timeout(Duration::from_mins(1));
+        if let Some(file) = certificate {
+            let pem = fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            let certificate = reqwest::Certificate::from_pem(&pem);
+            http = http.tls_certs_only(certificate);
+        }
+        let http = http.build();
         Self {
             base: format!("http://127.0.0.1:{port}/api"),
             http: http.unwrap_or_else(|error| panic!("the HTTP client: {error}")),
@@ -190,6 +207,16 @@ impl Api {
         let record = self.wait_for_end(database, &job).await;
         assert_eq!(record["status"], "completed", "{record}");
         record
+    }
+
+    /// Fetches an address and returns the status of the answer.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer.
+    pub async fn status_of(&self, address: &str) -> u16 {
+        let response = self.http.get(address).send().await;
+        response.unwrap_or_else(|error| panic!("{error:?}")).status().as_u16()
     }
 
     /// Downloads a blob by the address that the API gives out.

@@ -105,6 +105,11 @@ impl Azurite {
         }
     }
 
+    /// Returns the folder with all that it keeps.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Kills the emulator with `SIGKILL`; its data stay.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
@@ -115,9 +120,11 @@ impl Azurite {
 
     /// Returns the connection string of the emulator's account.
     pub fn connection_string(&self) -> String {
-        let [blob, queue, table] = self.ports.map(|port| format!("http://127.0.0.1:{port}/devstoreaccount1"));
+        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        let [blob, queue, table] =
+            self.ports.map(|port| format!("{scheme}://127.0.0.1:{port}/devstoreaccount1"));
         format!(
-            "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={KEY};BlobEndpoint={blob};QueueEndpoint={queue};TableEndpoint={table};"
+            "DefaultEndpointsProtocol={scheme};AccountName=devstoreaccount1;AccountKey={KEY};BlobEndpoint={blob};QueueEndpoint={queue};TableEndpoint={table};"
         )
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::api::{Api, PATIENCE};
 use crate::azurite::Azurite;
+use crate::identity::IdentityStandIn;
 use crate::processes::{Process, descendants, kill};
 
 /// Settings that make waiting short. The durations that they stand in for are the product's defaults.
@@ -51,18 +52,51 @@ impl Stack {
     /// When a part is missing or does not start.
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
         let azurite = Azurite::start().await;
+        let own = vec![
+            ("STORAGE_CONNECTION_STRING".to_owned(), azurite.connection_string()),
+            ("AzureWebJobsStorage".to_owned(), azurite.connection_string()),
+        ];
+        Self::assemble(azurite, settings, own, None).await
+    }
+
+    /// Starts everything with an identity in place of the account's key; only the host, which is not the
+    /// product's, keeps the key.
+    ///
+    /// # Panics
+    ///
+    /// When a part is missing or does not start.
+    pub async fn start_by_identity(identity: &IdentityStandIn, settings: &[(&str, &str)]) -> Self {
+        let azurite = Azurite::start_with_tokens().await;
+        let certificate = azurite.certificate().map(Path::to_owned);
+        let trusted = certificate.iter().map(|file| ("SSL_CERT_FILE".to_owned(), file.display().to_string()));
+        let host = [("AzureWebJobsStorage".to_owned(), azurite.connection_string())];
+        let own =
+            azurite.variables().into_iter().chain(identity.variables()).chain(trusted).chain(host).collect();
+        Self::assemble(azurite, settings, own, certificate).await
+    }
+
+    async fn assemble(
+        azurite: Azurite,
+        settings: &[(&str, &str)],
+        own: Vec<(String, String)>,
+        certificate: Option<PathBuf>,
+    ) -> Self {
         let ports = [free_port(), free_port(), free_port()];
         let settings = SETTINGS
             .iter()
             .chain(settings)
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .chain([
-                ("STORAGE_CONNECTION_STRING".to_owned(), azurite.connection_string()),
-                ("AzureWebJobsStorage".to_owned(), azurite.connection_string()),
-            ])
+            .chain(own)
             .collect();
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("a folder for the log: {error}"));
-        let mut stack = Self { azurite, api: Api::on_port(ports[0]), ports, settings, folder, host: None };
+        let mut stack = Self {
+            azurite,
+            api: Api::trusting(ports[0], certificate.as_deref()),
+            ports,
+            settings,
+            folder,
+            host: None,
+        };
         stack.start_host();
         stack.api.wait_until_healthy().await;
         stack

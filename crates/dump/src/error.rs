@@ -7,6 +7,7 @@ use std::io;
 use std::time::Duration;
 
 use shared::models::DatabaseType;
+use shared::targets::Refusal;
 
 /// Why a database could not be dumped, probed or listed.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,14 @@ pub enum DumpError {
         field: &'static str,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// The host is one that this installation does not connect to.
+    #[error("the host \"{host}\" {refusal}; it is not connected to")]
+    TargetRefused {
+        /// The host.
+        host: String,
+        /// Why.
+        refusal: Refusal,
     },
     /// The client program is not installed.
     #[error("{tool} was not found in {searched}; install {package} or put the program into tools/bin")]
@@ -221,6 +230,7 @@ impl DumpError {
         match self {
             Self::Unsupported { .. }
             | Self::InvalidTarget { .. }
+            | Self::TargetRefused { .. }
             | Self::ToolNotFound { .. }
             | Self::VersionMismatch { .. }
             | Self::ToolDefect { .. }
@@ -249,6 +259,7 @@ impl DumpError {
         match self {
             Self::Unsupported { .. } => "Unsupported",
             Self::InvalidTarget { .. } => "InvalidTarget",
+            Self::TargetRefused { .. } => "TargetRefused",
             Self::ToolNotFound { .. } => "ToolNotFound",
             Self::VersionMismatch { .. } => "VersionMismatch",
             Self::ToolDefect { .. } => "ToolDefect",
@@ -280,6 +291,7 @@ impl DumpError {
             Self::ToolNotFound { .. } => "ToolNotFound",
             Self::Timeout { .. } | Self::Stalled { .. } => "Timeout",
             Self::InvalidTarget { .. }
+            | Self::TargetRefused { .. }
             | Self::VersionMismatch { .. }
             | Self::ToolDefect { .. }
             | Self::NotExportable { .. }

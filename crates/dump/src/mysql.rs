@@ -4,7 +4,7 @@
 //! the database to dump: `mysqldump` takes it as an argument only, after `--`, which ends the options.
 
 use secrecy::ExposeSecret;
-use shared::models::{Consistency, DumpOptions, NamePattern};
+use shared::models::{Consistency, DumpOptions, NamePattern, TlsMode};
 
 use crate::error::DumpError;
 use crate::option_file::OptionFile;
@@ -249,6 +249,12 @@ pub(crate) fn load(tool: &Tool, target: &Target, limits: &Limits) -> Invocation 
     ])
 }
 
+/// The clients read option files in pieces of 4096 bytes, and each byte may need an escape.
+const LONGEST_IN_FILE: usize = 2000;
+
+/// The variable that holds a password; it is seen by the tool's user and by root only.
+const PASSWORD: &str = "MYSQL_PWD";
+
 /// Builds what all commands share: the option file.
 fn connection(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
     let mut file = OptionFile::default()
@@ -257,8 +263,17 @@ fn connection(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
         .set("protocol", "tcp")
         .set("host", target.bare_host())
         .set("port", &target.port.to_string())
-        .set("user", &target.username)
-        .set("password", target.password.expose_secret());
+        .set("user", &target.username);
+    // A token, which is longer than a line of an option file may be, goes by the environment.
+    let is_long = target.password.expose_secret().len() > LONGEST_IN_FILE;
+    if !is_long {
+        file = file.set("password", target.password.expose_secret());
+    }
+    if target.tls.mode == TlsMode::VerifyFull && tool.version.flavour != Flavour::Mariadb {
+        // MySQL's own clients send no password as it is unless they are told to, which is how tokens are
+        // sent. The server has proved who it is by then. MariaDB's clients do not know the option.
+        file = file.set("loose-enable-cleartext-plugin", "1");
+    }
     file = tls::of_mysql(target.tls.mode, tool.version.flavour, file)
         .group("mysql")
         .set("connect-timeout", &limits.connect.as_secs().max(1).to_string())
@@ -269,14 +284,17 @@ fn connection(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
     if !target.database.is_empty() {
         file = file.set("database", &target.database);
     }
-    Invocation::new(tool.name, &tool.program)
+    let invocation = Invocation::new(tool.name, &tool.program);
+    let invocation =
+        if is_long { invocation.password_by_variable(PASSWORD, &target.password) } else { invocation };
+    invocation
         .password_by_option_file(&target.password, file.finish())
         .authority(AuthorityBy::Option("--ssl-ca="), tls::authority(&target.tls))
 }
 
 #[cfg(test)]
 mod tests {
-    use shared::models::{Authorities, DatabaseType, Tls, TlsMode};
+    use shared::models::{Authorities, DatabaseType, Tls};
 
     use super::*;
 

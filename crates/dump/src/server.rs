@@ -3,9 +3,12 @@
 //! They go through the same client programs, credentials and encryption as a dump, so that a good answer
 //! means that a dump would connect as well.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use shared::models::DatabaseType;
+use tokio::net::lookup_host;
+use tokio::time::timeout;
 
 use crate::classify::failure;
 use crate::error::DumpError;
@@ -46,6 +49,7 @@ pub async fn discover(tools: &Tools, target: &Target, limits: &Limits) -> Result
     let target = Target { database: String::new(), ..target.clone() };
     if is_sql_server(&target) {
         target.check()?;
+        admit(tools, &target, limits).await?;
         let limit = QUESTION_LIMIT.min(limits.deadline);
         let mut names = sqlserver::discover(tools, &target, limits, limit).await?;
         names.sort();
@@ -71,6 +75,7 @@ pub(crate) struct Server {
 pub(crate) async fn identify(tools: &Tools, target: &Target, limits: &Limits) -> Result<Server, DumpError> {
     if is_sql_server(target) {
         target.check()?;
+        admit(tools, target, limits).await?;
         let limit = QUESTION_LIMIT.min(limits.deadline);
         let Identified { version, client, latency } =
             sqlserver::identify(tools, target, limits, limit).await?;
@@ -147,6 +152,27 @@ struct Answer {
     latency: Duration,
 }
 
+/// Refuses a host that may not be connected to, by every address that its name has at this moment. Each
+/// dump, restore and question begins here.
+async fn admit(tools: &Tools, target: &Target, limits: &Limits) -> Result<(), DumpError> {
+    let Some(rule) = tools.targets() else { return Ok(()) };
+    let host = target.bare_host();
+    let found = timeout(limits.connect, lookup_host((host, target.port))).await;
+    let addresses: Vec<IpAddr> = match found {
+        Ok(Ok(addresses)) => addresses.map(|address| address.ip()).collect(),
+        // A name that cannot be looked up here must not be looked up by a client program a moment later.
+        Ok(Err(error)) => {
+            return Err(DumpError::UnknownHost { host: host.to_owned(), detail: error.to_string() });
+        }
+        Err(_) => {
+            let detail = format!("the name service did not answer within {} s", limits.connect.as_secs());
+            return Err(DumpError::UnknownHost { host: host.to_owned(), detail });
+        }
+    };
+    rule.judge(host, &addresses)
+        .map_err(|refusal| DumpError::TargetRefused { host: host.to_owned(), refusal })
+}
+
 /// Asks with the clients that are installed, within the limit for a question.
 async fn ask(
     tools: &Tools,
@@ -155,6 +181,7 @@ async fn ask(
     question: Question,
 ) -> Result<Answer, DumpError> {
     target.check()?;
+    admit(tools, target, limits).await?;
     let limit = QUESTION_LIMIT.min(limits.deadline);
     let until = Instant::now() + limit;
     let clients = match target.kind {
@@ -228,6 +255,8 @@ pub(crate) fn name_from_hex(line: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use shared::targets::TargetRule;
+
     use super::*;
 
     #[test]
@@ -237,5 +266,31 @@ mod tests {
         for wrong in ["", "7", "zz", "FF"] {
             assert_eq!(name_from_hex(wrong), None, "{wrong}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_not_allowed_is_refused_before_any_program_is_looked_for() {
+        let nothing = || Tools::new(Vec::new());
+        let target = |host: &str| Target {
+            kind: DatabaseType::Mysql,
+            host: host.to_owned(),
+            port: 3306,
+            tls: shared::models::Tls::default(),
+            username: "app".to_owned(),
+            password: "x".into(),
+            database: String::new(),
+        };
+        let class = async |tools: &Tools, host: &str| {
+            probe(tools, &target(host), &Limits::default()).await.map_or_else(|error| error.class(), |_| "")
+        };
+        let production = nothing().with_targets(TargetRule::new(Vec::new(), true));
+        for host in ["localhost", "127.1", "0x7f000001", "[::1]", "169.254.169.254", "::ffff:a9fe:a9fe"] {
+            assert_eq!(class(&production, host).await, "TargetRefused", "{host}");
+        }
+        assert_eq!(class(&production, "10.0.0.7").await, "ToolNotFound");
+        assert_eq!(class(&production, "nowhere.invalid").await, "UnknownHost");
+        let developer = nothing().with_targets(TargetRule::default());
+        assert_eq!(class(&developer, "localhost").await, "ToolNotFound");
+        assert_eq!(class(&developer, "2852039166").await, "TargetRefused");
     }
 }

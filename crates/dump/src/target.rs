@@ -17,8 +17,8 @@ const HOST_LIMIT: usize = 255;
 /// More than any server allows for a user or a database, in bytes; keeps a line of an option file short.
 const NAME_LIMIT: usize = 1000;
 
-/// The clients of MySQL read option files in pieces of 4096 bytes, and each byte may need an escape.
-const PASSWORD_LIMIT: usize = 2000;
+/// Tokens of the directory stand in place of passwords, and are longer than any of these.
+const PASSWORD_LIMIT: usize = 16 * 1024;
 
 /// A database on a server, with the credentials to reach it.
 #[derive(Clone)]

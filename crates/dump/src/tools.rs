@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use shared::targets::TargetRule;
+
 use crate::error::DumpError;
 use crate::process::{self, Invocation};
 use crate::version::{Flavour, Version, pick_mysql, pick_pg_dump, pick_psql};
@@ -32,13 +34,14 @@ const VERSION_LIMIT: Duration = Duration::from_secs(10);
 pub struct Tools {
     search: Vec<PathBuf>,
     launcher: Option<PathBuf>,
+    targets: Option<TargetRule>,
     versions: Arc<Mutex<HashMap<ProgramFile, Version>>>,
 }
 
 impl Tools {
     /// Looks for programs in these folders only, the first one first.
     pub fn new(search: Vec<PathBuf>) -> Self {
-        Self { search, launcher: None, versions: Arc::default() }
+        Self { search, launcher: None, targets: None, versions: Arc::default() }
     }
 
     /// Looks where programs usually are: the folder of a deployed app, `tools/bin` beside this program,
@@ -70,6 +73,19 @@ impl Tools {
     pub fn with_launcher(mut self, program: PathBuf) -> Self {
         self.launcher = Some(program);
         self
+    }
+
+    /// Connects to no hosts but those that an installation allows, and looks every name up before. To be
+    /// called by every program that connects on somebody else's word.
+    #[must_use]
+    pub fn with_targets(mut self, rule: TargetRule) -> Self {
+        self.targets = Some(rule);
+        self
+    }
+
+    /// Returns which hosts may be connected to; any, where nobody has said.
+    pub(crate) fn targets(&self) -> Option<&TargetRule> {
+        self.targets.as_ref()
     }
 
     /// Returns the launcher, if there is one.

@@ -6,8 +6,9 @@
 pub mod clock;
 pub mod config;
 pub mod connection;
+pub mod connection_string;
 pub mod effective_policy;
-mod identity;
+pub mod identity;
 pub mod models;
 pub mod networks;
 pub mod retention;

@@ -34,6 +34,17 @@ pub enum AllowedTarget {
     },
 }
 
+impl AllowedTarget {
+    /// Tells whether this is the name of a host, which is in lower case and without a dot at its end.
+    pub(crate) fn names(&self, host: &str) -> bool {
+        match self {
+            Self::Host(name) => name == host,
+            Self::Suffix(suffix) => host.ends_with(suffix) && host.len() > suffix.len(),
+            Self::Range { .. } => false,
+        }
+    }
+}
+
 /// Why a host is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -99,11 +110,7 @@ impl TargetRule {
 
     fn names(&self, host: &str) -> bool {
         let host = host.trim_end_matches('.').to_lowercase();
-        self.allowed.iter().any(|allowed| match allowed {
-            AllowedTarget::Host(name) => *name == host,
-            AllowedTarget::Suffix(suffix) => host.ends_with(suffix) && host.len() > suffix.len(),
-            AllowedTarget::Range { .. } => false,
-        })
+        self.allowed.iter().any(|allowed| allowed.names(&host))
     }
 
     fn has_ranges(&self) -> bool {

@@ -63,6 +63,17 @@ pub(crate) enum ApiError {
     /// The body is longer than is read.
     #[error("The request body is too large; 2 MiB are read at most.")]
     TooLarge,
+    /// The address is longer than any that means something.
+    #[error("The address of the request is too long; 16 KiB are read at most.")]
+    AddressTooLong,
+    /// The headers are larger than any that mean something.
+    #[error("The headers of the request are too large; 64 KiB are read at most.")]
+    HeadersTooLarge,
+    /// The answer took longer than anybody waits.
+    #[error(
+        "The request took too long; what it had begun may still come to an end. Look before you repeat it."
+    )]
+    TooSlow,
     /// Something that the request needs is not set up or does not answer.
     #[error("{0}")]
     NotReady(String),
@@ -153,6 +164,9 @@ impl ApiError {
             Self::Conflict(_) => (StatusCode::CONFLICT, own()),
             Self::OtherVersion => (StatusCode::PRECONDITION_FAILED, own()),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, own()),
+            Self::AddressTooLong => (StatusCode::URI_TOO_LONG, own()),
+            Self::HeadersTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, own()),
+            Self::TooSlow => (StatusCode::GATEWAY_TIMEOUT, own()),
             Self::NotReady(_) | Self::DirectoryAway(_) => (StatusCode::SERVICE_UNAVAILABLE, own()),
             Self::Storage(error) => storage_answer(error.kind()),
             Self::Secret(error) => (secret_status(error), Some(sentence(&error.to_string()))),
@@ -237,11 +251,20 @@ impl From<ConnectionError> for ApiError {
     fn from(error: ConnectionError) -> Self {
         match error {
             ConnectionError::Secret(error) => Self::Secret(error),
+            ConnectionError::Token(_) => {
+                tracing::warn!(error = &error as &dyn Error, "there is no token for a database");
+                Self::NotReady(sentence(&error.to_string()))
+            }
             ConnectionError::EngineGone
             | ConnectionError::TargetGone
             | ConnectionError::NoUsername(_)
             | ConnectionError::NoPassword(_)
-            | ConnectionError::Unsupported { .. } => Self::Invalid(sentence(&error.to_string())),
+            | ConnectionError::NoConnectionString(_)
+            | ConnectionError::OnlyEngines(_)
+            | ConnectionError::ConnectionString { .. }
+            | ConnectionError::OtherPlace(_)
+            | ConnectionError::NoTokenHost { .. }
+            | ConnectionError::NoTokenClient(_) => Self::Invalid(sentence(&error.to_string())),
         }
     }
 }

@@ -23,6 +23,7 @@ mod client_address;
 mod connection_probe;
 mod cors;
 mod databases;
+mod edge;
 mod engines;
 mod error;
 mod figures;
@@ -73,6 +74,7 @@ pub fn app(state: AppState) -> Router {
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn(observe::observe))
         .layer(from_fn(finish_what_was_begun))
+        .layer(from_fn_with_state(state.config.environment, edge::guard))
         // Outside of everything, since a browser shows no answer without these headers.
         .layer(from_fn_with_state(cors::Origins::of(&state.config), cors::apply))
         .with_state(state)

@@ -2,7 +2,7 @@
 
 use shared::effective_policy::PolicyBook;
 use shared::models::{
-    BackupPolicy, DEFAULT_POLICY, Database, DatabaseId, Engine, EngineId, PolicyId, User, UserId,
+    BackupPolicy, DEFAULT_POLICY, Database, DatabaseId, Engine, EngineId, Host, PolicyId, User, UserId,
 };
 use shared::storage::Versioned;
 
@@ -41,6 +41,12 @@ pub(crate) async fn named_engine(state: &AppState, id: &str) -> Result<Engine, A
 pub(crate) async fn policy_book(state: &AppState) -> Result<PolicyBook, ApiError> {
     let engines = state.storage.engines.list().await?;
     Ok(PolicyBook::new(state.storage.policies.list().await?, &engines))
+}
+
+/// Refuses a host that this service may not connect to, as far as its text tells. The addresses of a name
+/// are looked at when it is connected to.
+pub(crate) fn check_host(state: &AppState, host: &Host) -> Result<(), ApiError> {
+    state.config.targets.judge_written(host.as_str()).map_err(|refusal| ApiError::field("host", refusal))
 }
 
 /// Refuses a policy that does not exist. Those that every installation has are made first when they

@@ -62,7 +62,8 @@ pub enum StartError {
 impl AppState {
     /// Sets everything up; nothing is sent yet.
     pub fn new(config: Config) -> Result<Self, StartError> {
-        let tools = Tools::standard().with_launcher(std::env::current_exe()?);
+        let tools =
+            Tools::standard().with_launcher(std::env::current_exe()?).with_targets(config.targets.clone());
         Ok(Self {
             storage: Storage::open(&config)?,
             secrets: Secrets::open(&config)?,

@@ -148,6 +148,7 @@ fn before_loading(error: DumpError) -> RestoreError {
         DumpError::UnknownDatabase { .. } => RestoreError::NoDatabase(error),
         DumpError::Unsupported { .. }
         | DumpError::InvalidTarget { .. }
+        | DumpError::TargetRefused { .. }
         | DumpError::PluginMissing { .. }
         | DumpError::AuthenticationFailed { .. }
         | DumpError::Unencrypted { .. }

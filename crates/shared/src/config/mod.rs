@@ -23,6 +23,7 @@ pub use source::{ConfigError, Source};
 pub use storage::{Identity, StorageConfig};
 
 use crate::models::ContainerName;
+use crate::targets::{AllowedTarget, InvalidTarget, TargetRule};
 
 /// Everything that the programs are told from outside.
 #[derive(Debug, Clone)]
@@ -43,6 +44,10 @@ pub struct Config {
     pub names: StorageNames,
     /// What this installation calls itself.
     pub about: About,
+    /// Which hosts may be connected to.
+    pub targets: TargetRule,
+    /// Hosts besides those of Azure's own databases that tokens of the directory may be sent to.
+    pub token_hosts: Vec<AllowedTarget>,
     /// Least level of log lines.
     pub log_level: LogLevel,
     /// Origins that browsers may call from, where somebody has named them.
@@ -173,6 +178,11 @@ impl Config {
                 installation: source.text("INSTALLATION_ID").unwrap_or_else(|| "local-dev".to_owned()),
                 environment: environment_name,
             },
+            targets: TargetRule::new(
+                targets(source, "ALLOWED_TARGETS")?,
+                environment == Environment::Production,
+            ),
+            token_hosts: targets(source, "TOKEN_HOSTS")?,
             log_level: log_level(source)?,
             allowed_origins: source.list("ALLOWED_ORIGINS"),
             cors_in_front: match source.text("HOST_ANSWERS_CORS") {
@@ -264,6 +274,14 @@ fn table_name(variable: &'static str, name: String) -> Result<String, ConfigErro
         && name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
     let rule = "use 3 to 63 letters and digits, beginning with a letter";
     if usable { Ok(name) } else { Err(ConfigError::new(variable, rule)) }
+}
+
+fn targets(source: &Source, variable: &'static str) -> Result<Vec<AllowedTarget>, ConfigError> {
+    let texts = source.list(variable).unwrap_or_default();
+    let parse = |text: &String| {
+        text.parse().map_err(|error: InvalidTarget| ConfigError::new(variable, error.to_string()))
+    };
+    texts.iter().map(parse).collect()
 }
 
 fn log_level(source: &Source) -> Result<LogLevel, ConfigError> {
@@ -361,6 +379,8 @@ mod tests {
             ("TRUSTED_PROXY_COUNT", "-1"),
             ("CLAIM_SECONDS", "0"),
             ("BACKUP_RETENTION_DAYS", "0"),
+            ("ALLOWED_TARGETS", "db.example, http://db"),
+            ("TOKEN_HOSTS", "*"),
             ("LOG_LEVEL", "loud"),
             ("FUNCTIONS_CUSTOMHANDLER_PORT", "x"),
             ("RESOURCE_MANAGER_URL", "http://management.example"),
@@ -384,6 +404,8 @@ mod tests {
         the environment variable TRUSTED_PROXY_COUNT cannot be used: use a whole number from 0
         the environment variable CLAIM_SECONDS cannot be used: use a whole number of seconds from 2 to 3600
         the environment variable BACKUP_RETENTION_DAYS cannot be used: use a whole number of days from 1 to 365
+        the environment variable ALLOWED_TARGETS cannot be used: use host names, names such as *.example.com, addresses, or ranges such as 10.0.0.0/8, with commas
+        the environment variable TOKEN_HOSTS cannot be used: use host names, names such as *.example.com, addresses, or ranges such as 10.0.0.0/8, with commas
         the environment variable LOG_LEVEL cannot be used: use DEBUG, INFO, WARNING or ERROR
         the environment variable FUNCTIONS_CUSTOMHANDLER_PORT cannot be used: use a port number from 1 to 65535
         the environment variable RESOURCE_MANAGER_URL cannot be used: use an https address such as https://management.azure.com

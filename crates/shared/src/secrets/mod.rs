@@ -26,6 +26,7 @@ pub use sealed::{InvalidKey, SealingKey, SealingKeys};
 pub use vault::KeyVault;
 
 use crate::config::{Config, Environment};
+use crate::identity::Tokens;
 use crate::models::{DatabaseId, EngineId, RestoreId, StoredSecret};
 
 /// Whose secret it is. A stored name is believed only if it is the owner's own.
@@ -70,6 +71,7 @@ pub struct Secrets {
     vault: Option<Arc<KeyVault>>,
     keys: Option<Arc<SealingKeys>>,
     plain_text: bool,
+    tokens: Arc<Tokens>,
 }
 
 impl Secrets {
@@ -88,7 +90,20 @@ impl Secrets {
             vault: vault.map(Arc::new),
             keys: config.secrets.keys.clone().map(Arc::new),
             plain_text: config.environment == Environment::Development,
+            tokens: Arc::new(Tokens::new(config)),
         }
+    }
+
+    /// Takes the tokens for databases from elsewhere.
+    #[must_use]
+    pub fn with_tokens(mut self, tokens: Tokens) -> Self {
+        self.tokens = Arc::new(tokens);
+        self
+    }
+
+    /// Returns the tokens by which databases are signed in to without a password.
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// Keeps a secret and returns what the owner's row is to hold.

@@ -5,7 +5,6 @@
 //! vault keeps for a while, is recovered when the name is needed again.
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -209,18 +208,6 @@ fn failure(error: azure_core::Error) -> SecretError {
             SecretError::Refused(VaultFailure("the answer is not that of a key vault".to_owned()))
         }
         // Among these is a token that could not be had: the identity service may be busy.
-        _ => SecretError::Unavailable(VaultFailure(chain(&error))),
+        _ => SecretError::Unavailable(VaultFailure(identity::chain(&error))),
     }
-}
-
-/// Renders an error of the connection with its causes.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

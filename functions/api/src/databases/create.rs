@@ -55,6 +55,7 @@ pub(crate) async fn create(
     };
     let origin = Origin { id, compression, created_by: caller.actor.email.clone(), now };
     let draft = fields.create(origin, engine.as_ref())?;
+    references::check_host(&state, &draft.database.endpoint.host)?;
     let database = keep_password(&state, draft).await?;
     let version = match state.storage.databases.insert(&database).await {
         // With an id of ours it is our own row, whose answer was lost on its way.

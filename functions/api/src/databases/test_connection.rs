@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use dump::Target;
 use serde::Serialize;
-use shared::connection::{Connection, for_engine};
+use shared::connection::{Connection, Proof, for_engine_afresh};
 use shared::models::{AuditAction, AuditEvent, AuditResource, DatabaseType};
 
 use crate::actor::Caller;
@@ -39,6 +39,7 @@ pub(crate) async fn test_connection(
 ) -> Result<Json<Answer>, ApiError> {
     let test = ConnectionTest::read(&body)?;
     let (connection, engine_id) = connection(&state, &test).await?;
+    references::check_host(&state, &connection.endpoint.host)?;
     let target = Target {
         kind: connection.database_type,
         host: connection.endpoint.host.to_string(),
@@ -80,7 +81,7 @@ async fn connection(
     let connection = match (&test.credentials, engine) {
         (TestCredentials::Engine { host, port }, Some(engine)) => {
             check_place(&engine, host.as_ref(), *port)?;
-            let mut connection = for_engine(&engine, &state.secrets).await?;
+            let mut connection = for_engine_afresh(&engine, &state.secrets).await?;
             if (connection.database_type, test.database_type)
                 == (DatabaseType::Sqlserver, DatabaseType::AzureSql)
             {
@@ -96,6 +97,7 @@ async fn connection(
             endpoint: endpoint.clone(),
             username: username.clone(),
             password: password.clone(),
+            proof: Proof::Password,
         },
     };
     Ok((connection, engine_id))

@@ -47,6 +47,7 @@ pub(crate) async fn update(
         if_match.check(&current.etag)?;
         let engine = engine_after(&state, &fields.engine_id, &current.value).await?;
         let draft = fields.clone().update(current.value.clone(), engine.as_ref(), now)?;
+        references::check_host(&state, &draft.database.endpoint.host)?;
         let database = keep_password(&state, draft).await?;
         match state.storage.databases.update(&database, &current.etag).await {
             // With If-Match, the next round finds another version and says so.

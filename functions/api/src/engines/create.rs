@@ -44,6 +44,7 @@ pub(crate) async fn create(
     if let Some(policy) = &new.engine.policy_id {
         references::check_policy(&state, policy).await?;
     }
+    references::check_host(&state, &new.engine.endpoint.host)?;
     refuse_duplicate(&state, &new.engine).await?;
     let NewEngine { mut engine, password, connection_string, discover } = new;
     if let Some(password) = password {

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use dump::Target;
 use serde::Serialize;
-use shared::connection::for_engine;
+use shared::connection::for_engine_afresh;
 use shared::models::EngineId;
 
 use crate::connection_probe::{Failure, probe};
@@ -29,7 +29,7 @@ pub(crate) async fn test(
     Id(id): Id<EngineId>,
 ) -> Result<Json<Answer>, ApiError> {
     let engine = references::engine(&state, &id).await?.value;
-    let connection = for_engine(&engine, &state.secrets).await?;
+    let connection = for_engine_afresh(&engine, &state.secrets).await?;
     let target = Target {
         kind: connection.database_type,
         host: connection.endpoint.host.to_string(),

@@ -91,6 +91,7 @@ impl DatabaseFields {
     pub(crate) fn create(self, origin: Origin, engine: Option<&Engine>) -> Result<Draft, ApiError> {
         let from_engine = self.use_engine_credentials.unwrap_or(false);
         let own = |given: bool| from_engine || given;
+        let keyless = matches!(&self.auth_method, Given::Value(method) if is_keyless(*method));
         require(&[
             ("name", self.name.is_some()),
             ("database_type", own(self.database_type.is_some())),
@@ -99,7 +100,7 @@ impl DatabaseFields {
             ("database_name", self.database_name.is_some()),
             ("engine_id", !from_engine || engine.is_some()),
             ("username", own(matches!(self.username, Given::Value(_)))),
-            ("password", own(self.password.is_some())),
+            ("password", own(keyless || self.password.is_some())),
         ])?;
         let (database_type, endpoint) = match engine.filter(|_| from_engine) {
             Some(engine) => (type_on(engine, self.database_type), engine.endpoint.clone()),
@@ -183,7 +184,8 @@ impl DatabaseFields {
         } else {
             let login = current.own_login().cloned().unwrap_or_default();
             let username = self.username.or_keep(login.username);
-            (Credentials::Own(Login { username, ..login }), self.password)
+            let auth_method = self.auth_method.or_keep(login.auth_method);
+            (Credentials::Own(Login { auth_method, username, ..login }), self.password)
         };
         let database = Database {
             name: self.name.unwrap_or(current.name),
@@ -238,7 +240,14 @@ fn settled(mut draft: Draft) -> Result<Draft, ApiError> {
         if login.username.is_none() {
             return Err(ApiError::field("username", "is required with the database's own credentials"));
         }
-        if draft.new_password.is_none() && !login.password.is_kept() {
+        if login.auth_method == Some(AuthMethod::ConnectionString) {
+            return Err(ApiError::field(
+                "auth_method",
+                "only an engine has a connection string; use user_password, managed_identity or azure_ad",
+            ));
+        }
+        let keyless = login.auth_method.is_some_and(is_keyless);
+        if !keyless && draft.new_password.is_none() && !login.password.is_kept() {
             return Err(ApiError::field(
                 "password",
                 "is required: none is stored for the database's own credentials",
@@ -258,6 +267,11 @@ pub(crate) fn type_on(engine: &Engine, wished: Option<DatabaseType>) -> Database
         Some(DatabaseType::AzureSql) if own == DatabaseType::Sqlserver => DatabaseType::AzureSql,
         Some(_) | None => own,
     }
+}
+
+/// Tells whether an account is proved by the directory, without a password of its own.
+fn is_keyless(method: AuthMethod) -> bool {
+    matches!(method, AuthMethod::ManagedIdentity | AuthMethod::AzureAd)
 }
 
 /// Takes a member that [`require`] has found.

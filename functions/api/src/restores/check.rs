@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use dump::{Limits, Origin, Plan, Target};
 use serde::Serialize;
-use shared::connection::{Connection, for_engine};
+use shared::connection::{Connection, Proof, for_engine};
 use shared::models::{BackupId, Check, CheckResult};
 
 use super::source::source;
@@ -39,9 +39,13 @@ pub(crate) async fn check(
         TargetRequest::Engine(engine) => {
             for_engine(&references::named_engine(&state, &engine).await?, &state.secrets).await?
         }
-        TargetRequest::Server { endpoint, username, password } => {
-            Connection { database_type: backup.database_type, endpoint, username, password }
-        }
+        TargetRequest::Server { endpoint, username, password } => Connection {
+            database_type: backup.database_type,
+            endpoint,
+            username,
+            password,
+            proof: Proof::Password,
+        },
     };
     let blob = state.storage.locate(&artifact);
     let mut checks = Vec::new();

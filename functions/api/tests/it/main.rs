@@ -11,6 +11,7 @@ mod delete;
 mod directory;
 mod document;
 mod dump_options;
+mod edge;
 mod engines;
 mod engines_change;
 mod figures;

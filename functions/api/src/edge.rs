@@ -1,0 +1,79 @@
+//! What holds for every request and every answer, whatever the route: limits, and headers for browsers.
+//!
+//! In Azure the platform has limits of its own in front of these; without it there would be none.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use shared::config::Environment;
+use tokio::time::timeout;
+
+use crate::error::ApiError;
+
+/// The longest body that any route reads, in bytes.
+const LONGEST_BODY: u64 = 2 * 1024 * 1024;
+
+/// The longest address, in bytes: room for a blob name of 1,024 characters that are all encoded.
+const LONGEST_ADDRESS: usize = 16 * 1024;
+
+/// The most that all headers may be, in bytes: tokens of the directory with many groups are long, and the
+/// platform adds some of its own.
+const MOST_HEADERS: usize = 64 * 1024;
+
+/// The longest that a caller waits. The platform cuts the connection after 230 seconds; what changes
+/// something goes on without its caller.
+const LONGEST_WAIT: Duration = Duration::from_secs(220);
+
+/// What an answer tells a browser: that it is JSON whatever it looks like, that nothing of it is to be
+/// executed, framed, kept, or told to others.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (REFERRER_POLICY, "no-referrer"),
+    (CACHE_CONTROL, "no-store"),
+];
+
+/// Refuses what is too large, ends what takes too long, and adds the headers.
+pub(crate) async fn guard(State(environment): State<Environment>, request: Request, next: Next) -> Response {
+    let mut response = match check(&request) {
+        Ok(()) => match timeout(LONGEST_WAIT, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => ApiError::TooSlow.into_response(),
+        },
+        Err(error) => error.into_response(),
+    };
+    add_headers(response.headers_mut(), environment);
+    response
+}
+
+fn check(request: &Request) -> Result<(), ApiError> {
+    let headers = request.headers();
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if request.uri().path_and_query().is_some_and(|text| text.as_str().len() > LONGEST_ADDRESS) {
+        return Err(ApiError::AddressTooLong);
+    }
+    if size > MOST_HEADERS {
+        return Err(ApiError::HeadersTooLarge);
+    }
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > LONGEST_BODY) { Err(ApiError::TooLarge) } else { Ok(()) }
+}
+
+/// Adds the headers that the handler has not set itself.
+fn add_headers(headers: &mut HeaderMap, environment: Environment) {
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if environment == Environment::Production {
+        let value = HeaderValue::from_static("max-age=31536000; includeSubDomains");
+        headers.entry(STRICT_TRANSPORT_SECURITY).or_insert(value);
+    }
+}
