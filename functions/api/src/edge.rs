@@ -41,15 +41,18 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (CACHE_CONTROL, "no-store"),
 ];
 
-/// Refuses what is too large, ends what takes too long, and adds the headers.
-pub(crate) async fn guard(State(environment): State<Environment>, request: Request, next: Next) -> Response {
-    let mut response = match check(&request) {
-        Ok(()) => match timeout(LONGEST_WAIT, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => ApiError::TooSlow.into_response(),
-        },
+/// Refuses what is too large, before anything is done for it.
+pub(crate) async fn limit(request: Request, next: Next) -> Response {
+    match check(&request) {
+        Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
-    };
+    }
+}
+
+/// Ends what takes too long, and adds the headers.
+pub(crate) async fn guard(State(environment): State<Environment>, request: Request, next: Next) -> Response {
+    let answer = timeout(LONGEST_WAIT, next.run(request)).await;
+    let mut response = answer.unwrap_or_else(|_| ApiError::TooSlow.into_response());
     add_headers(response.headers_mut(), environment);
     response
 }

@@ -72,6 +72,7 @@ pub fn app(state: AppState) -> Router {
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn(edge::limit))
         .layer(from_fn(observe::observe))
         .layer(from_fn(finish_what_was_begun))
         .layer(from_fn_with_state(state.config.environment, edge::guard))

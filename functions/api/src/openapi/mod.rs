@@ -146,10 +146,10 @@ mod tests {
             [("get", "/health"), ("get", "/users/{id}"), ("post", "/databases"), ("put", "/engines/{id}")];
         let lines: Vec<String> = some.into_iter().map(line).collect();
         insta::assert_snapshot!(lines.join("\n"), @r#"
-        get /health: "anonymous" 200 500 503
-        get /users/{id}: "admin-or-self" 200 401 403 404 429 500 503
-        post /databases: "operator" 201 400 401 403 404 409 413 429 500 503
-        put /engines/{id}: "operator" 200 400 401 403 404 409 412 413 429 500 503
+        get /health: "anonymous" 200 414 431 500 503 504
+        get /users/{id}: "admin-or-self" 200 401 403 404 414 429 431 500 503 504
+        post /databases: "operator" 201 400 401 403 404 409 413 414 429 431 500 503 504
+        put /engines/{id}: "operator" 200 400 401 403 404 409 412 413 414 429 431 500 503 504
         "#);
     }
 }

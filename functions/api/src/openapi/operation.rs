@@ -101,6 +101,8 @@ impl Operation {
     /// Renders the operation, for whoever may call the route.
     pub(super) fn render(self, route: &Route) -> Value {
         let mut errors = self.errors;
+        // The address or the headers are too long, or the answer takes too long: refused in front of all routes.
+        errors.extend([414, 431, 504]);
         let mut security = json!([{"bearer": []}, {"platform": []}]);
         let role = match route.access {
             Access::Anonymous => "anonymous",
@@ -180,6 +182,9 @@ fn words(status: u16) -> &'static str {
         409 => "It would be there twice, or somebody else changes it at the same time.",
         412 => "It is not the version that If-Match names.",
         413 => "The body is longer than 2 MiB.",
+        414 => "The address is longer than 16 KiB.",
+        431 => "The headers are too large.",
+        504 => "It takes longer than a caller can wait; what was begun goes on.",
         429 => "Too many failed sign-ins from this address.",
         503 => "Storage, the secret store or the directory cannot be reached or is not set up.",
         _ => "Something unforeseen went wrong; the log has the reason.",

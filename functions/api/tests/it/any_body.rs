@@ -138,7 +138,7 @@ async fn prepared() -> (World, String) {
 }
 
 fn set_up() -> (World, String) {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(prepared())
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(prepared())
 }
 
 fn of_database(engine: &str) -> Value {
