@@ -193,6 +193,32 @@ impl<'a> Session<'a> {
         let (old, new) = (self.contents(name).await?, self.contents(loaded).await?);
         let (old_code, new_code) = (self.code(name, &old).await?, self.code(loaded, &new).await?);
         self.run(&statements::create(self.target.kind, aside, None)).await?;
+        let exchanged =
+            self.exchange_tables((loaded, &new, &new_code), (aside, &old, &old_code), remarks).await;
+        if exchanged.is_err() {
+            self.drop_if_empty(aside).await;
+            return exchanged;
+        }
+        // The loaded one first, and the old data last: as long as both are there, whoever finds them knows
+        // that the exchange is not over.
+        for leftover in [loaded, aside] {
+            if let Err(error) = self.run(&statements::drop(self.target.kind, leftover)).await {
+                remarks.warn(format!(
+                    "the database \"{leftover}\" is left over, since it could not be dropped: {error}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the old tables aside and the new ones in, and makes the new code; undoes that when it fails.
+    async fn exchange_tables(
+        &self,
+        (loaded, new, new_code): (&str, &Contents, &Code),
+        (aside, old, old_code): (&str, &Contents, &Code),
+        remarks: &Remarks,
+    ) -> Result<(), DumpError> {
+        let name = self.target.database.as_str();
         self.script(loaded, new.drop_code().as_bytes()).await?;
         // From here on the old database is touched.
         let moved = statements::move_tables(&[(name, &old.tables, aside), (loaded, &new.tables, name)]);
@@ -201,31 +227,35 @@ impl<'a> Session<'a> {
             self.script(name, moved.unwrap_or_default().as_bytes()).await
         };
         if let Err(error) = exchanged.await {
-            self.put_back(name, &old_code, remarks).await;
+            self.put_back(name, old_code, remarks).await;
             return Err(error);
         }
-        if let Err(error) = self.load_code(name, &new_code).await {
+        if let Err(error) = self.load_code(name, new_code).await {
             let back = statements::move_tables(&[(name, &new.tables, loaded), (aside, &old.tables, name)]);
             let undone = async {
                 self.script(name, self.contents(name).await?.drop_code().as_bytes()).await?;
                 self.script(name, back.unwrap_or_default().as_bytes()).await
             };
             match undone.await {
-                Ok(()) => self.put_back(name, &old_code, remarks).await,
+                Ok(()) => self.put_back(name, old_code, remarks).await,
                 Err(undo) => {
                     remarks.warn(format!("the old tables could not be moved back from \"{aside}\": {undo}"));
                 }
             }
             return Err(error);
         }
-        for leftover in [aside, loaded] {
-            if let Err(error) = self.run(&statements::drop(self.target.kind, leftover)).await {
-                remarks.warn(format!(
-                    "the database \"{leftover}\" is left over, since it could not be dropped: {error}"
-                ));
-            }
-        }
         Ok(())
+    }
+
+    /// Drops the database that was made for the old tables, unless something is in it. A client that died
+    /// tells nothing of what its last statement did: the old data may be there.
+    async fn drop_if_empty(&self, aside: &str) {
+        if let Ok(contents) = self.contents(aside).await
+            && contents.tables.is_empty()
+            && let Err(error) = self.run(&statements::drop(self.target.kind, aside)).await
+        {
+            tracing::warn!(%error, "an empty database is left over");
+        }
     }
 
     /// Lists what is in a database of MySQL or MariaDB.

@@ -358,6 +358,61 @@ async fn a_restore_whose_processor_was_killed_leaves_the_old_database_and_is_not
     }
 }
 
+/// What is on the server decides: a processor that died between two statements of the exchange can have left
+/// the loaded database, the old one aside, both, or neither.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_that_broke_off_ends_as_what_is_found_says_and_drops_no_data_in_doubt() {
+    for kind in KINDS {
+        let world = World::new().await;
+        old(kind, "exchanged");
+        let before = describe(kind, "exchanged");
+        for (loaded, aside) in [(true, false), (false, true), (true, true), (false, false)] {
+            let broken_off = Restore {
+                database: "exchanged".parse().unwrap(),
+                mode: RestoreMode::Replace,
+                status: BackupStatus::InProgress,
+                phase: RestorePhase::Exchanging,
+                claim: Some(ClaimId::random()),
+                heartbeat_at: Some(Utc::now() - TimeDelta::hours(1)),
+                ..restore(kind, format!("{kind}/d/none.sql.zst"), None)
+            };
+            let beside = broken_off.beside();
+            let broken_off = Restore { work_database: Some(beside.parse().unwrap()), ..broken_off };
+            for (name, there) in [(broken_off.beside(), loaded), (broken_off.aside(), aside)] {
+                if there {
+                    create(kind, &name);
+                }
+            }
+            let ended = world.run(&broken_off).await;
+            let place = format!("{kind}, loaded {loaded}, aside {aside}: {}", message(&ended));
+            let mut left = left_over(kind, &broken_off).await;
+            left.sort();
+            match (loaded, aside) {
+                (true, false) => {
+                    assert_eq!(ended.status, BackupStatus::Failed, "{place}");
+                    assert!(message(&ended).contains("The old database is in its place."), "{place}");
+                    assert!(left.is_empty(), "{place}");
+                }
+                (true, true) => {
+                    assert_eq!(ended.status, BackupStatus::Failed, "{place}");
+                    assert!(message(&ended).contains("nothing was dropped"), "{place}");
+                    assert_eq!(left.len(), 2, "{place}");
+                }
+                (false, _) => {
+                    assert_eq!(ended.status, BackupStatus::Completed, "{place}");
+                    let warnings = format!("{:?}", ended.warnings);
+                    assert!(warnings.contains(&broken_off.aside()), "{place}: {warnings}");
+                    assert_eq!(left.len(), usize::from(aside), "{place}");
+                }
+            }
+            assert_same(&before, &describe(kind, "exchanged"));
+            for name in left {
+                sql(kind, if is_mysql(kind) { "" } else { "postgres" }, &format!("DROP DATABASE {name};"));
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wish_to_stop_is_followed_and_a_message_that_was_given_up_ends_the_restore() {
     let world = World::new().await;

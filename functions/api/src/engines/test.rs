@@ -6,11 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use dump::Target;
 use serde::Serialize;
-use shared::connection::for_engine_afresh;
-use shared::models::EngineId;
+use shared::connection::{ConnectionError, for_engine_afresh};
+use shared::models::{Engine, EngineId};
 
 use crate::connection_probe::{Failure, probe};
-use crate::error::ApiError;
+use crate::error::{ApiError, sentence};
 use crate::path::Id;
 use crate::references;
 use crate::state::AppState;
@@ -29,7 +29,13 @@ pub(crate) async fn test(
     Id(id): Id<EngineId>,
 ) -> Result<Json<Answer>, ApiError> {
     let engine = references::engine(&state, &id).await?.value;
-    let connection = for_engine_afresh(&engine, &state.secrets).await?;
+    let began = Instant::now();
+    let connection = match for_engine_afresh(&engine, &state.secrets).await {
+        Ok(connection) => connection,
+        Err(error) => {
+            return not_tried(&error).map(|failure| answer(&engine, began, Err(failure))).ok_or(error.into());
+        }
+    };
     let target = Target {
         kind: connection.database_type,
         host: connection.endpoint.host.to_string(),
@@ -39,12 +45,35 @@ pub(crate) async fn test(
         database: String::new(),
         tls: connection.endpoint.tls,
     };
-    let began = Instant::now();
     let outcome = probe(&state, &target).await;
+    Ok(answer(&engine, began, outcome))
+}
+
+/// Says why a test came to nothing before anybody was asked. Without anything stored to sign in with, and
+/// when the place of the secrets is away, there is no test to report on.
+fn not_tried(error: &ConnectionError) -> Option<Failure> {
+    let class = match error {
+        ConnectionError::NoTokenClient(_) => "UnsupportedType",
+        ConnectionError::ConnectionString { .. }
+        | ConnectionError::OtherPlace(_)
+        | ConnectionError::NoTokenHost { .. }
+        | ConnectionError::Token(_) => "ConnectionFailed",
+        ConnectionError::EngineGone
+        | ConnectionError::TargetGone
+        | ConnectionError::NoUsername(_)
+        | ConnectionError::NoPassword(_)
+        | ConnectionError::NoConnectionString(_)
+        | ConnectionError::OnlyEngines(_)
+        | ConnectionError::Secret(_) => return None,
+    };
+    Some(Failure { message: sentence(&error.to_string()), class })
+}
+
+fn answer(engine: &Engine, began: Instant, outcome: Result<String, Failure>) -> Json<Answer> {
     let latency_ms = (began.elapsed().as_secs_f64() * 100_000.0).round() / 100.0;
     let (success, message, error_type) = match outcome {
         Ok(version) => (true, format!("Connected to {}; its version is {version}.", engine.name), None),
         Err(Failure { message, class }) => (false, message, Some(class)),
     };
-    Ok(Json(Answer { success, message, latency_ms, error_type }))
+    Json(Answer { success, message, latency_ms, error_type })
 }

@@ -59,7 +59,7 @@ impl RestoreRequest {
 }
 
 fn read_server(server: &Members, kind: DatabaseType) -> Result<TargetRequest, ApiError> {
-    let host: Option<Host> = server.parsed("host")?.value();
+    let host: Option<Host> = server.host("host")?.value();
     let port = server.number("port", 1..=u16::MAX)?.value().unwrap_or(kind.default_port());
     let username: Option<UserName> = server.parsed("username")?.value();
     let password = server.secret("password")?;

@@ -422,6 +422,12 @@ async fn a_test_goes_to_the_engines_own_place() {
         assert!(classes.iter().any(|class| answer["error_type"] == *class), "{answer}");
         assert!(!answer["message"].as_str().unwrap().contains("s3cret-pw"), "{answer}");
     }
+    // The web application shows the reason of a test that came to nothing only when the test is answered.
+    let by_token = json!({"host": "elsewhere.example", "auth_method": "managed_identity", "password": null});
+    let id = world.create_engine("t", by_token).await;
+    let answer = world.expect(200, "POST", &format!("/engines/{id}/test"), None).await;
+    assert_eq!((&answer["success"], &answer["error_type"]), (&json!(false), &json!("ConnectionFailed")));
+    assert!(answer["message"].as_str().unwrap().contains("TOKEN_HOSTS"), "{answer}");
     let id = world.create_engine("d", json!({"password": null})).await;
     let answer = world.expect(400, "POST", &format!("/engines/{id}/test"), None).await;
     insta::assert_snapshot!(answer["error"].as_str().unwrap(), @"No password is stored for d; edit it and enter one.");

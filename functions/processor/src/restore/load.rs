@@ -163,8 +163,8 @@ fn server(doing: &'static str) -> impl FnOnce(DumpError) -> RestoreEnd {
     move |source| RestoreEnd::Server { doing, source }
 }
 
-/// Finds out what became of a restore whose processor died while it exchanged databases: `Some(true)` when
-/// the loaded database is in its place, `Some(false)` when the old one is, `None` when it cannot be told.
+/// Finds out what became of a restore that broke off while it exchanged databases: `Some(true)` when the
+/// loaded database is in its place, `Some(false)` when the old one is, `None` when it cannot be told.
 pub(super) async fn was_exchanged(state: &AppState, restore: &Restore) -> Option<bool> {
     let work = restore.work_database.as_ref()?;
     if *work == restore.database {

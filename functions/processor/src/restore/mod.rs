@@ -16,8 +16,8 @@ use axum::extract::State;
 use custom_handler::{Answer, QueueInvocation};
 use futures::future::{Either, select};
 use shared::models::{
-    Actor, AuditAction, AuditEvent, AuditResource, BackupStatus, Failure, Restore, RestoreId, RestorePhase,
-    Run, StoredSecret,
+    Actor, AuditAction, AuditEvent, AuditResource, BackupStatus, Failure, Restore, RestoreId, RestoreMode,
+    RestorePhase, Run, StoredSecret,
 };
 use shared::secrets::SecretOwner;
 use shared::storage::{RestoreClaim, StorageError, Versioned, restores};
@@ -93,6 +93,11 @@ async fn work(state: &AppState, found: Versioned<Restore>) -> Result<String, Sto
             Err(error)
         }
         Err(end) => {
+            if record.phase().await == RestorePhase::Exchanging
+                && let Some(line) = exchange_broke_off(state, &record, &end.to_string()).await?
+            {
+                return Ok(line);
+            }
             let left = load::clean_up(state, &record).await;
             let (status, failure, line) = end.outcome(&left);
             finish(state, &record, status, Some(failure), line).await
@@ -103,29 +108,11 @@ async fn work(state: &AppState, found: Versioned<Restore>) -> Result<String, Sto
 /// Ends a restore whose processor died while it may have been writing.
 async fn abandoned(state: &AppState, found: Versioned<Restore>) -> Result<String, StorageError> {
     let phase = found.value.phase;
-    let restore = found.value.clone();
     let record = Record::new(state, found);
-    if phase == RestorePhase::Exchanging {
-        match load::was_exchanged(state, &restore).await {
-            Some(true) => {
-                record
-                    .remarks
-                    .warn("the processor was lost right after the loaded database had taken its place");
-                return finish(state, &record, BackupStatus::Completed, None, None).await;
-            }
-            Some(false) => {}
-            None => {
-                let message = format!(
-                    "The processor was lost while it exchanged \"{}\" for the loaded database. Look at \"{}\", which \
-                     has the loaded data, and at \"{}\", which may have the old tables; nothing was dropped.",
-                    restore.database,
-                    restore.beside(),
-                    restore.aside()
-                );
-                let failure = Failure::new("WorkerLost", message);
-                return finish(state, &record, BackupStatus::Failed, Some(failure), None).await;
-            }
-        }
+    if phase == RestorePhase::Exchanging
+        && let Some(line) = exchange_broke_off(state, &record, "the processor was lost").await?
+    {
+        return Ok(line);
     }
     let left = load::clean_up(state, &record).await;
     let message = format!(
@@ -133,6 +120,42 @@ async fn abandoned(state: &AppState, found: Versioned<Restore>) -> Result<String
          begun to write; ask for it again. {left}"
     );
     finish(state, &record, BackupStatus::Failed, Some(Failure::new("WorkerLost", message)), None).await
+}
+
+/// Ends a restore that broke off while it exchanged databases, by what is found on the server: neither a
+/// client that failed nor a processor that died can tell how far it came. Returns `None` when the old
+/// database is in its place, so that what was loaded may be dropped.
+async fn exchange_broke_off(
+    state: &AppState,
+    record: &Record<'_>,
+    why: &str,
+) -> Result<Option<String>, StorageError> {
+    let restore = record.restore().await;
+    match load::was_exchanged(state, &restore).await {
+        Some(true) => {
+            let old = match restore.mode {
+                RestoreMode::New => String::new(),
+                RestoreMode::Replace => {
+                    format!("; the old one may still be there as \"{}\"", restore.aside())
+                }
+            };
+            record.remarks.warn(format!("after the loaded database had taken its place: {why}{old}"));
+            finish(state, record, BackupStatus::Completed, None, None).await.map(Some)
+        }
+        Some(false) => Ok(None),
+        None => {
+            let message = format!(
+                "It cannot be told how far the exchange of \"{}\" for the loaded database came: {why}. Look at \
+                 \"{}\", which may have the loaded data, and at \"{}\", which may have the old tables; nothing was \
+                 dropped.",
+                restore.database,
+                restore.beside(),
+                restore.aside()
+            );
+            let failure = Failure::new("ExchangeBrokenOff", message);
+            finish(state, record, BackupStatus::Failed, Some(failure), None).await.map(Some)
+        }
+    }
 }
 
 /// Records the end, forgets the password and tells the audit.
