@@ -86,7 +86,7 @@ pub fn token(resource: &str) -> String {
         "aud": resource, "iss": "https://sts.windows.net/11111111-1111-1111-1111-111111111111/",
         "iat": 1_700_000_000, "nbf": 1_700_000_000, "exp": 4_000_000_000_u64, "ver": "1.0",
         "oid": "22222222-2222-2222-2222-222222222222", "tid": "11111111-1111-1111-1111-111111111111",
-        "scp": "user_impersonation", "groups": vec!["33333333-3333-3333-3333-333333333333"; 20],
+        "scp": "user_impersonation", "groups": vec!["33333333-3333-3333-3333-333333333333"; 30],
     });
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
     format!(

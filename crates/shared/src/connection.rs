@@ -57,7 +57,7 @@ pub enum ConnectionError {
     NoConnectionString(String),
     /// Only engines have connection strings.
     #[error(
-        "{0} has no connection string of its own; give it a user name and a password, or those of an engine"
+        "the database {0} has no connection string of its own; give it a user name and a password, or those of an engine"
     )]
     OnlyEngines(String),
     /// The connection string cannot be used.
@@ -76,8 +76,8 @@ pub enum ConnectionError {
     OtherPlace(String),
     /// A token would go to a host that is not known to be worth one.
     #[error(
-        "{name} signs in with a token of the directory, which is sent to Azure's own databases only; {host} \
-         is none of them. Name it in TOKEN_HOSTS if it may have tokens, or use a user name and a password"
+        "the token of the directory that {name} signs in with is sent to Azure's own databases only, and {host} \
+         is none of them; name it in TOKEN_HOSTS if it may have tokens, or use a user name and a password"
     )]
     NoTokenHost {
         /// The database or engine.
@@ -87,7 +87,7 @@ pub enum ConnectionError {
     },
     /// The client program takes no token.
     #[error(
-        "{0} is a SQL Server, whose client program is not given tokens by this version; use a user name and a \
+        "the client program of {0}, a SQL Server, is not given tokens by this version; use a user name and a \
          password"
     )]
     NoTokenClient(String),

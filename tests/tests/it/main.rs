@@ -4,6 +4,8 @@
 
 mod cancel;
 mod failures;
+mod hygiene;
+mod keyless;
 mod kills;
 mod main_job;
 mod memory;

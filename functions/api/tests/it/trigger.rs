@@ -169,7 +169,7 @@ async fn a_database_that_nobody_could_sign_in_to_is_refused() {
     insta::assert_snapshot!(lines.join("\n"), @"
     No user name is configured for nobody; edit it and enter one.
     No password is stored for half; edit it and enter one.
-    Cloud signs in with a token of the directory, which is sent to Azure's own databases only; cloud.example is none of them. Name it in TOKEN_HOSTS if it may have tokens, or use a user name and a password.
+    The token of the directory that cloud signs in with is sent to Azure's own databases only, and cloud.example is none of them; name it in TOKEN_HOSTS if it may have tokens, or use a user name and a password.
     The database uses the credentials of an engine that does not exist any more; choose another engine or give the database its own user name and password.
     ");
     assert_eq!((world.queue.take().len(), records(&world).await.len()), (0, 0));
