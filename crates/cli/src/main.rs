@@ -10,6 +10,7 @@ mod ending;
 mod list;
 mod migrate;
 mod progress;
+mod prune;
 mod restore;
 mod rotate_secrets;
 mod show;
@@ -55,6 +56,8 @@ enum Command {
     RotateSecrets(rotate_secrets::Options),
     /// Brings what earlier systems have stored into today's form; says only what, without --apply
     Migrate(migrate::Options),
+    /// Deletes the backups that retention does not keep, or shows which
+    Prune(prune::Options),
 }
 
 fn main() -> ExitCode {
@@ -80,6 +83,7 @@ async fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Download(options) => Ok(download::run(options).await?),
         Command::RotateSecrets(options) => Ok(rotate_secrets::run(options).await?),
         Command::Migrate(options) => Ok(migrate::run(options).await?),
+        Command::Prune(options) => Ok(prune::run(options).await?),
     }
 }
 

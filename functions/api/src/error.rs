@@ -13,7 +13,7 @@ use serde::Serialize;
 use shared::connection::ConnectionError;
 use shared::models::UserRole;
 use shared::secrets::SecretError;
-use shared::storage::{StorageError, StorageErrorKind};
+use shared::storage::{RemovalError, StorageError, StorageErrorKind};
 
 use crate::identity::IdentityError;
 use crate::request_id::RequestId;
@@ -243,6 +243,17 @@ impl From<IdentityError> for ApiError {
             // The window of an address is a minute.
             IdentityError::TooOften => Self::TooManyFailures { seconds: 60 },
             IdentityError::Away(_) | IdentityError::AwayStill => Self::DirectoryAway(error),
+        }
+    }
+}
+
+impl From<RemovalError> for ApiError {
+    fn from(error: RemovalError) -> Self {
+        match error {
+            RemovalError::Pinned(_) | RemovalError::Refused(_) => {
+                Self::Conflict(sentence(&error.to_string()))
+            }
+            RemovalError::Storage(error) => error.into(),
         }
     }
 }

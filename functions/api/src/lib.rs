@@ -39,6 +39,7 @@ mod references;
 mod request_id;
 mod requests;
 mod restores;
+mod retention;
 pub mod roles;
 mod routes;
 mod settings;

@@ -34,7 +34,7 @@ const OPERATOR: Access = Access::Role(UserRole::Operator);
 const ADMIN: Access = Access::Role(UserRole::Admin);
 
 /// Every route of the contract, in its order.
-pub const ROUTES: [Route; 59] = [
+pub const ROUTES: [Route; 62] = [
     route("GET", "/openapi.json", ANYBODY),
     route("GET", "/docs", ANYBODY),
     route("GET", "/health", ANYBODY),
@@ -71,6 +71,9 @@ pub const ROUTES: [Route; 59] = [
     route("GET", "/restores", VIEWER),
     route("GET", "/restores/{id}", VIEWER),
     route("POST", "/restores/{id}/cancel", OPERATOR),
+    route("POST", "/backups/{backup_id}/pin", OPERATOR),
+    route("POST", "/backups/{backup_id}/unpin", OPERATOR),
+    route("GET", "/retention/preview", VIEWER),
     route("GET", "/storage-stats", VIEWER),
     route("GET", "/backup-policies", VIEWER),
     route("POST", "/backup-policies", ADMIN),
@@ -175,6 +178,9 @@ mod tests {
         GET /restores: viewer
         GET /restores/{id}: viewer
         POST /restores/{id}/cancel: operator
+        POST /backups/{backup_id}/pin: operator
+        POST /backups/{backup_id}/unpin: operator
+        GET /retention/preview: viewer
         GET /storage-stats: viewer
         GET /backup-policies: viewer
         POST /backup-policies: admin

@@ -7,8 +7,8 @@ use axum::routing::{self, MethodRouter};
 
 use crate::state::AppState;
 use crate::{
-    access_requests, audit, auth_events, backups, databases, engines, openapi, policies, restores, settings,
-    system, users,
+    access_requests, audit, auth_events, backups, databases, engines, openapi, policies, restores, retention,
+    settings, system, users,
 };
 
 /// A route with its handler.
@@ -70,6 +70,9 @@ fn built() -> Vec<Built> {
         get("/restores", restores::list::list),
         get("/restores/{id}", restores::get::get),
         post("/restores/{id}/cancel", restores::cancel::cancel),
+        post("/backups/{backup_id}/pin", backups::pin::pin),
+        post("/backups/{backup_id}/unpin", backups::pin::unpin),
+        get("/retention/preview", retention::preview::preview),
         get("/backup-policies", policies::list::list),
         post("/backup-policies", policies::create::create),
         get("/backup-policies/{id}", policies::get::get),

@@ -18,8 +18,8 @@ use shared::clock::Clock;
 use shared::config::{Config, Source};
 use shared::models::{
     Artifact, Backup, BackupId, BackupJob, BackupState, BackupStatus, Cause, Credentials, Database,
-    DatabaseType, DumpOptions, Endpoint, Failure, JobId, Login, PlannedBlob, PolicyChoice, Run, Tier, Tls,
-    TriggeredBy, Warnings,
+    DatabaseType, DumpOptions, Endpoint, Failure, JobId, Login, Marks, PlannedBlob, PolicyChoice, Run, Tier,
+    Tls, TriggeredBy, Warnings,
 };
 use shared::secrets::Secrets;
 use shared::storage::{
@@ -310,6 +310,7 @@ fn backup(days: i64, tier: Option<Tier>, state: BackupState) -> Backup {
         tier,
         created_at: at(NOW) - TimeDelta::days(days),
         retry_count: 0,
+        marks: Marks::default(),
         state,
     }
 }

@@ -11,8 +11,8 @@ use shared::clock::Clock;
 use shared::config::{Config, Source};
 use shared::models::{
     Artifact, Backup, BackupId, BackupJob, BackupState, BackupStatus, Credentials, Database, DatabaseId,
-    DatabaseType, DumpOptions, Endpoint, Failure, JobId, Login, PolicyChoice, Run, Tier, Tls, TriggeredBy,
-    Warnings,
+    DatabaseType, DumpOptions, Endpoint, Failure, JobId, Login, Marks, PolicyChoice, Run, Tier, Tls,
+    TriggeredBy, Warnings,
 };
 use shared::storage::{BackupFilter, ClaimOutcome, MemoryQueue, Storage, jobs};
 
@@ -192,6 +192,7 @@ async fn what_an_earlier_system_did_is_not_done_again() {
         tier: Some(tier),
         created_at: at(NOW) - TimeDelta::hours(hours),
         retry_count: 0,
+        marks: Marks::default(),
         state: BackupState::Completed {
             run: Run::default(),
             artifact: Some(Artifact {

@@ -151,7 +151,7 @@ mod tests {
     use clap::{Args as _, Command, FromArgMatches as _};
     use shared::config::{Config, Source};
     use shared::models::{
-        Artifact, Backup, BackupId, BackupState, DatabaseId, DatabaseType, Failure, JobId, Run, Tier,
+        Artifact, Backup, BackupId, BackupState, DatabaseId, DatabaseType, Failure, JobId, Marks, Run, Tier,
         TriggeredBy, Warnings,
     };
 
@@ -177,6 +177,7 @@ mod tests {
             tier: Some(Tier::Daily),
             created_at: at(time),
             retry_count: 0,
+            marks: Marks::default(),
             state,
         }
     }

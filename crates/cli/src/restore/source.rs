@@ -199,7 +199,7 @@ mod tests {
 
     use chrono::{DateTime, Utc};
     use shared::config::{Config, Source};
-    use shared::models::{BackupState, Run, TriggeredBy, Warnings};
+    use shared::models::{BackupState, Marks, Run, TriggeredBy, Warnings};
 
     use super::*;
 
@@ -215,6 +215,7 @@ mod tests {
             tier: None,
             created_at,
             retry_count: 0,
+            marks: Marks::default(),
             state,
         }
     }

@@ -69,6 +69,10 @@ names! {
         RestoreFailed = "restore_failed",
         /// Somebody stopped a restore.
         RestoreCancelled = "restore_cancelled",
+        /// Somebody wants a backup kept.
+        BackupPinned = "backup_pinned",
+        /// Somebody took that back.
+        BackupUnpinned = "backup_unpinned",
     }
 }
 

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    BackupId, BackupStatus, Consistency, ContainerName, Database, DatabaseId, DatabaseType, JobId, Tier,
-    TriggeredBy, Warnings,
+    BackupId, BackupStatus, Consistency, ContainerName, Database, DatabaseId, DatabaseType, JobId, Marks,
+    Tier, TriggeredBy, Warnings,
 };
 
 /// A record of the backup history.
@@ -30,6 +30,8 @@ pub struct Backup {
     pub retry_count: u32,
     /// Where it stands.
     pub state: BackupState,
+    /// What was noted about it since.
+    pub marks: Marks,
 }
 
 /// Where a backup stands, with what is known in that state.
@@ -300,6 +302,7 @@ impl BackupJob {
             created_at: self.created_at,
             retry_count: 0,
             state: BackupState::Pending { last_failure: None },
+            marks: Marks::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ mod database;
 mod dump_options;
 mod ids;
 mod kinds;
+mod marks;
 mod names;
 mod policy;
 mod remarks;
@@ -29,6 +30,7 @@ pub use ids::{
 pub use kinds::{
     AuthMethod, BackupStatus, DatabaseType, EngineType, Tier, TriggeredBy, UnknownName, UserRole,
 };
+pub use marks::{Marks, Pin, Refusal};
 pub use names::{ContainerName, DatabaseName, EmailAddress, Host, InvalidText, UserName};
 pub use policy::{BackupPolicy, DEFAULT_POLICY, policy_name, slug, system_policies, time_zone};
 pub use remarks::{Consistency, Warnings};

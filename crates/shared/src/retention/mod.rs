@@ -2,7 +2,10 @@
 //!
 //! What must stay true:
 //!
-//! - The newest completed backup of a database stays, whatever the policy says.
+//! - The newest completed backup of a database stays, whatever the policy says, and so does the newest
+//!   one that was proved to be restorable.
+//! - What somebody has pinned stays.
+//! - While the backups of a database fail, none of its older ones goes.
 //! - A backup that somebody still works on stays.
 //! - A decision depends on the rules, the records and the time alone. Deciding again after the
 //!   deletions of a decision were carried out deletes nothing more.
@@ -23,6 +26,10 @@ pub use verdict::{DeleteReason, KeepReason, Verdict};
 /// After how many days the record of a backup that failed or was stopped goes.
 pub const FAILED_DAYS: u16 = 90;
 
+/// After how many failures in a row nothing is pruned: then the newest backups may be all that is left
+/// of a database for longer than the policy thought.
+pub const FAILURE_STREAK: usize = 3;
+
 /// What a decision needs to know of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -36,6 +43,10 @@ pub struct Record {
     pub created_at: DateTime<Utc>,
     /// Whether it has an artifact.
     pub has_blob: bool,
+    /// Whether somebody wants it kept.
+    pub is_pinned: bool,
+    /// Whether it was proved to be restorable.
+    pub is_verified: bool,
 }
 
 impl From<&Backup> for Record {
@@ -46,6 +57,8 @@ impl From<&Backup> for Record {
             status: backup.status(),
             created_at: backup.created_at,
             has_blob: backup.artifact().is_some(),
+            is_pinned: backup.marks.pinned.is_some(),
+            is_verified: backup.marks.verified_at.is_some(),
         }
     }
 }
@@ -67,6 +80,8 @@ pub fn retention(rules: &Rules, records: &[Record], now: DateTime<Utc>) -> Vec<D
     // Equally old ones in the order of their ids, so that the same ones go whatever the order.
     order.sort_by_key(|&at| Reverse((records[at].created_at, &records[at].id)));
     let newest = order.first().copied();
+    let newest_verified = order.iter().copied().find(|&at| records[at].is_verified);
+    let failures = failures_in_a_row(records, now);
     let mut ranks = BTreeMap::new();
     let mut counts: BTreeMap<Option<Tier>, u32> = BTreeMap::new();
     for at in order {
@@ -78,7 +93,14 @@ pub fn retention(rules: &Rules, records: &[Record], now: DateTime<Utc>) -> Vec<D
         id: record.id.clone(),
         verdict: match ranks.get(&at) {
             Some(_) if newest == Some(at) => Verdict::Keep(KeepReason::Newest),
-            Some(rank) => restorable(rules, record, *rank, now),
+            Some(_) if record.is_pinned => Verdict::Keep(KeepReason::Pinned),
+            Some(_) if newest_verified == Some(at) => Verdict::Keep(KeepReason::NewestVerified),
+            Some(rank) => match restorable(rules, record, *rank, now) {
+                Verdict::Delete(_) if failures >= FAILURE_STREAK => {
+                    Verdict::Keep(KeepReason::FailureStreak { failures })
+                }
+                verdict @ (Verdict::Keep(_) | Verdict::Delete(_)) => verdict,
+            },
             None => other(record, now),
         },
     };
@@ -87,6 +109,20 @@ pub fn retention(rules: &Rules, records: &[Record], now: DateTime<Utc>) -> Vec<D
 
 fn is_restorable(record: &Record) -> bool {
     record.status == BackupStatus::Completed && record.has_blob
+}
+
+/// Counts the failures since the last backup that ended well, of whatever tier. Those that go by their
+/// age do not count, so that it does not matter when they go.
+fn failures_in_a_row(records: &[Record], now: DateTime<Utc>) -> usize {
+    let newest_good = records
+        .iter()
+        .filter(|record| record.status == BackupStatus::Completed)
+        .map(|record| (record.created_at, &record.id))
+        .max();
+    let since = |record: &&Record| newest_good.is_none_or(|good| (record.created_at, &record.id) > good);
+    let failed =
+        |record: &&Record| record.status == BackupStatus::Failed && !is_older(record, FAILED_DAYS, now);
+    records.iter().filter(failed).filter(since).count()
 }
 
 /// Judges a completed backup that is the `rank`th newest of its tier, counted from 1.

@@ -31,6 +31,8 @@ fn completed(id: &str, tier: Option<Tier>, days: i64) -> Record {
         status: BackupStatus::Completed,
         created_at: now() - TimeDelta::days(days),
         has_blob: true,
+        is_pinned: false,
+        is_verified: false,
     }
 }
 
@@ -129,6 +131,54 @@ fn what_is_not_completed_stays_until_it_is_of_no_use() {
     ");
 }
 
+#[test]
+fn what_is_pinned_and_what_was_proved_stays() {
+    let records = [
+        completed("d1", Some(Tier::Daily), 1),
+        completed("d2", Some(Tier::Daily), 2),
+        Record { is_verified: true, ..completed("d3", Some(Tier::Daily), 3) },
+        Record { is_verified: true, ..completed("d4", Some(Tier::Daily), 4) },
+        Record { is_pinned: true, ..completed("d5", Some(Tier::Daily), 5) },
+        Record { is_pinned: true, ..completed("m900", None, 900) },
+    ];
+    insta::assert_snapshot!(shown(&Rules::new(&policy([1; 5]), None, 30), &records), @"
+    d1 kept: the newest backup of the database
+    d2 deleted: the daily tier keeps 1, and there are as many newer ones
+    d3 kept: the newest backup that was proved to be restorable
+    d4 deleted: the daily tier keeps 1, and there are as many newer ones
+    d5 kept: pinned
+    m900 kept: pinned
+    ");
+}
+
+#[test]
+fn nothing_is_pruned_while_backups_fail() {
+    let failed = |id, days| Record {
+        status: BackupStatus::Failed,
+        has_blob: false,
+        ..completed(id, Some(Tier::Daily), days)
+    };
+    let mut records = vec![
+        completed("d5", Some(Tier::Daily), 5),
+        completed("d6", Some(Tier::Daily), 6),
+        failed("f2", 2),
+        failed("f3", 3),
+        // Before the last good one, so it does not count.
+        failed("f7", 7),
+    ];
+    let rules = Rules::new(&policy([1; 5]), None, 30);
+    assert!(shown(&rules, &records).contains("d6 deleted"));
+    records.push(failed("f1", 1));
+    insta::assert_snapshot!(shown(&rules, &records), @"
+    d5 kept: the newest backup of the database
+    d6 kept: nothing is pruned while backups fail, and the last 3 did
+    f2 kept: failed or stopped not more than 90 days ago
+    f3 kept: failed or stopped not more than 90 days ago
+    f7 kept: failed or stopped not more than 90 days ago
+    f1 kept: failed or stopped not more than 90 days ago
+    ");
+}
+
 fn statuses() -> impl Strategy<Value = BackupStatus> {
     prop_oneof![3 => Just(BackupStatus::Completed), 2 => proptest::sample::select(BackupStatus::ALL)]
 }
@@ -136,13 +186,21 @@ fn statuses() -> impl Strategy<Value = BackupStatus> {
 fn records() -> impl Strategy<Value = Vec<Record>> {
     let tier = proptest::option::weighted(0.7, proptest::sample::select(Tier::ALL));
     // Few instants, so that several records share one; some of them after now.
-    let record = (tier, statuses(), -2_i64..120, proptest::bool::weighted(0.9));
+    let flags = (0.9, 0.1, 0.2);
+    let flags = (
+        proptest::bool::weighted(flags.0),
+        proptest::bool::weighted(flags.1),
+        proptest::bool::weighted(flags.2),
+    );
+    let record = (tier, statuses(), -2_i64..120, flags);
     proptest::collection::vec(record, 0..40).prop_map(|records| {
         let records = records.into_iter().enumerate();
         records
-            .map(|(number, (tier, status, days, has_blob))| Record {
+            .map(|(number, (tier, status, days, (has_blob, is_pinned, is_verified)))| Record {
                 status,
                 has_blob,
+                is_pinned,
+                is_verified,
                 ..completed(&format!("b{number}"), tier, days)
             })
             .collect()
@@ -180,12 +238,30 @@ fn goes(rules: &Rules, records: &[Record], record: &Record) -> bool {
                     keep_count > 0 && rank.count() >= keep_count
                 }
             };
-            beyond && !newest
+            let newest_verified = record.is_verified
+                && !records.iter().filter(restorable).filter(newer).any(|other| other.is_verified);
+            beyond && !newest && !newest_verified && !record.is_pinned && !is_failing(records)
         }
     }
 }
 
+/// Says whether the last three or more that ended have failed, by walking back in time.
+fn is_failing(records: &[Record]) -> bool {
+    let mut ended: Vec<&Record> = records
+        .iter()
+        .filter(|record| match record.status {
+            BackupStatus::Completed => true,
+            BackupStatus::Failed => (now() - record.created_at).num_days() <= 90,
+            BackupStatus::Pending | BackupStatus::InProgress | BackupStatus::Cancelled => false,
+        })
+        .collect();
+    ended.sort_by_key(|record| (record.created_at, record.id.clone()));
+    ended.iter().rev().take_while(|record| record.status == BackupStatus::Failed).count() >= 3
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
     #[test]
     fn agrees_with_the_model_that_counts(rules in rules(), records in records()) {
         let decisions = retention(&rules, &records, now());
@@ -214,6 +290,24 @@ proptest! {
             });
             prop_assert!(stays);
         }
+    }
+
+    /// A verified one is left whenever there was one, and every pinned one is.
+    #[test]
+    fn a_proved_backup_and_every_pinned_one_stay(rules in rules(), records in records()) {
+        let is_stored = |record: &Record| record.status == BackupStatus::Completed && record.has_blob;
+        let decisions = retention(&rules, &records, now());
+        let left: Vec<&Record> = records
+            .iter()
+            .zip(&decisions)
+            .filter(|(_, decision)| !decision.verdict.is_delete())
+            .map(|(record, _)| record)
+            .collect();
+        let verified = |record: &&Record| is_stored(record) && record.is_verified;
+        let newest = records.iter().filter(verified).map(|record| record.created_at).max();
+        prop_assert_eq!(left.iter().copied().filter(verified).map(|record| record.created_at).max(), newest);
+        let pinned = |record: &&Record| is_stored(record) && record.is_pinned;
+        prop_assert_eq!(left.iter().copied().filter(pinned).count(), records.iter().filter(pinned).count());
     }
 
     #[test]

@@ -18,6 +18,15 @@ pub enum Verdict {
 pub enum KeepReason {
     /// It is the newest of its database that can be restored.
     Newest,
+    /// It is the newest of its database that was proved to be restorable.
+    NewestVerified,
+    /// Somebody wants it kept.
+    Pinned,
+    /// It would go, but the last backups of its database failed.
+    FailureStreak {
+        /// How many of them, in a row.
+        failures: usize,
+    },
     /// It is one of the newest of its tier.
     WithinCount {
         /// The tier.
@@ -75,6 +84,14 @@ impl Verdict {
     pub fn is_delete(&self) -> bool {
         matches!(self, Self::Delete(_))
     }
+
+    /// Says why, without saying what.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Keep(reason) => reason.to_string(),
+            Self::Delete(reason) => reason.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -90,6 +107,11 @@ impl fmt::Display for KeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Newest => f.write_str("the newest backup of the database"),
+            Self::NewestVerified => f.write_str("the newest backup that was proved to be restorable"),
+            Self::Pinned => f.write_str("pinned"),
+            Self::FailureStreak { failures } => {
+                write!(f, "nothing is pruned while backups fail, and the last {failures} did")
+            }
             Self::WithinCount { tier, rank, keep_count } => {
                 write!(f, "place {rank} of {keep_count} in the {tier} tier")
             }

@@ -14,7 +14,7 @@ use super::jobs::RESTORE_QUEUE;
 use super::signer::{LentKey, Signer};
 use super::{
     AccessRequests, AuditLog, AzureBlobs, AzureQueue, AzureTable, Backups, BlobStore, Claims, Databases,
-    Engines, Jobs, MemoryBlobs, MemoryQueue, MemoryTable, Policies, Queue, Restores, Settings, Slots,
+    Engines, Jobs, Leases, MemoryBlobs, MemoryQueue, MemoryTable, Policies, Queue, Restores, Settings, Slots,
     StorageError, Table, Users,
 };
 use crate::clock::Clock;
@@ -44,6 +44,8 @@ pub struct Storage {
     pub claims: Claims,
     /// The restores.
     pub restores: Restores,
+    /// Who does what only one may do at a time.
+    pub leases: Leases,
     /// What the scheduler remembers.
     pub slots: Slots,
     /// The queues of jobs.
@@ -138,6 +140,7 @@ impl Storage {
             audit: AuditLog::new(audit.clone(), audit_index.clone()),
             claims: Claims { history: backups.table.clone(), leases: leases.clone(), ttl: config.jobs.claim },
             backups,
+            leases: Leases { table: leases.clone() },
             slots: Slots { table: slots.clone() },
             restores: Restores { table: restores.clone(), ttl: config.jobs.claim },
             jobs,

@@ -70,6 +70,7 @@ fn backup(id: &str, created_at: DateTime<Utc>, database: &str, status: BackupSta
         tier: None,
         created_at,
         retry_count: 0,
+        marks: crate::models::Marks::default(),
         state: match status {
             BackupStatus::Completed => BackupState::Completed { run, artifact: Some(artifact) },
             BackupStatus::Failed => BackupState::Failed { run, failure: Failure::new("Test", "no") },

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::models::{
-    Attempt, Backup, BackupState, BackupStatus, DatabaseType, Failure, Run, Tier, TriggeredBy,
+    Attempt, Backup, BackupState, BackupStatus, DatabaseType, Failure, Marks, Run, Tier, TriggeredBy,
 };
 
 fn backups() -> (Backups, FaultyTable) {
@@ -34,6 +34,7 @@ fn backup(id: &str, hours: i64) -> Backup {
         tier: Some(Tier::Daily),
         created_at: at(hours),
         retry_count: 0,
+        marks: Marks::default(),
         state: BackupState::Completed { run: Run::between(at(hours), at(hours)), artifact: None },
     }
 }

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
 use shared::models::{AuditAction, AuditEvent, AuditResource, Backup, BackupId, EngineId};
-use shared::storage::{BlobAddress, STUCK_AFTER, last_sign_of_life};
+use shared::storage::{BlobAddress, RemovalError, STUCK_AFTER, last_sign_of_life};
 
 use super::download::{blob_name, check_name};
 use crate::actor::Caller;
@@ -173,20 +173,17 @@ async fn delete_file(state: &AppState, name: &str, now: DateTime<Utc>) -> Result
     let records = storage.backups.of_blob(name).await?;
     for record in &records {
         check_idle(record, now)?;
+        // Several records may name one file: none of them is touched when one is to stay.
+        if let Some(pin) = &record.marks.pinned {
+            return Err(RemovalError::Pinned(pin.clone()).into());
+        }
     }
-    let mut places: Vec<BlobAddress> =
-        records.iter().filter_map(Backup::artifact).map(|artifact| storage.locate(artifact)).collect();
-    if places.is_empty() {
-        places.push(BlobAddress::new(storage.default_container(), name));
-    }
-    places.sort_by(|a, b| (&a.container, &a.name).cmp(&(&b.container, &b.name)));
-    places.dedup();
     let mut existed = !records.is_empty();
-    for place in &places {
-        existed |= storage.blobs.delete(place).await?;
+    if records.iter().all(|record| record.artifact().is_none()) {
+        existed |= storage.blobs.delete(&BlobAddress::new(storage.default_container(), name)).await?;
     }
     for record in &records {
-        storage.backups.delete(record).await?;
+        storage.remove(record, now).await?;
     }
     Ok(existed.then(|| Deleted { record: records.into_iter().next() }))
 }
@@ -206,10 +203,7 @@ pub(crate) async fn record(
 ) -> Result<Json<RecordAnswer>, ApiError> {
     let backup = state.storage.backups.find(&id).await?.ok_or_else(|| not_found(&id))?;
     check_idle(&backup, now)?;
-    if let Some(artifact) = backup.artifact() {
-        state.storage.blobs.delete(&state.storage.locate(artifact)).await?;
-    }
-    state.storage.backups.delete(&backup).await?;
+    state.storage.remove(&backup, now).await?;
     let event = AuditEvent::new(
         AuditAction::BackupDeleted,
         AuditResource::Backup,

@@ -5,3 +5,4 @@ pub(crate) mod delete;
 pub(crate) mod download;
 pub(crate) mod files;
 pub(crate) mod list;
+pub(crate) mod pin;

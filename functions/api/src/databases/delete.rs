@@ -8,9 +8,9 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::models::{
-    Actor, AuditAction, AuditEvent, AuditResource, Backup, Database, DatabaseId, DatabaseType, EngineId,
+    Actor, AuditAction, AuditEvent, AuditResource, Database, DatabaseId, DatabaseType, EngineId,
 };
-use shared::storage::{BackupFilter, BlobAddress, StorageError, Versioned};
+use shared::storage::{BackupFilter, BlobAddress, RemovalError, Removed, StorageError, Versioned};
 
 use super::create::forget_password;
 use crate::actor::Caller;
@@ -69,7 +69,7 @@ pub(crate) async fn remove(
     now: DateTime<Utc>,
 ) -> Result<Option<Outcome>, ApiError> {
     let id = &database.id;
-    let backups = if with_backups { Some(delete_backups(state, database).await?) } else { None };
+    let backups = if with_backups { Some(delete_backups(state, database, now).await?) } else { None };
     state.storage.databases.delete(id).await?;
     if let Err(error) = state.storage.slots.forget(id).await {
         // Only a database of the same id would ever look at them again.
@@ -95,20 +95,28 @@ impl Outcome {
 }
 
 /// Deletes the files and the records of a database's backups, and files without a record too.
-async fn delete_backups(state: &AppState, database: &Database) -> Result<Outcome, ApiError> {
+async fn delete_backups(
+    state: &AppState,
+    database: &Database,
+    now: DateTime<Utc>,
+) -> Result<Outcome, ApiError> {
     let storage = &state.storage;
     let mut result = Outcome::default();
     let mut containers = BTreeSet::from([storage.default_container().to_owned()]);
     containers.extend(database.backup_destination.as_ref().map(ToString::to_string));
     for backup in storage.backups.list(&BackupFilter::of(&database.id)).await? {
-        if let Some(artifact) = backup.artifact() {
-            let blob = storage.locate(artifact);
-            containers.insert(blob.container.clone());
-            if !delete_file(state, &blob, &mut result).await {
-                continue;
+        let blob = backup.artifact().map(|artifact| storage.locate(artifact));
+        containers.extend(blob.as_ref().map(|blob| blob.container.clone()));
+        match storage.remove(&backup, now).await {
+            Ok(Removed { file, record }) => {
+                result.deleted_files += usize::from(file);
+                result.deleted_records += usize::from(record);
+            }
+            Err(error) => {
+                let what = blob.map_or_else(|| format!("record {}", backup.id), |blob| blob.to_string());
+                note_removal(&mut result, &what, &error);
             }
         }
-        delete_record(state, &backup, &mut result).await;
     }
     for container in &containers {
         for prefix in prefixes(&database.id) {
@@ -153,24 +161,19 @@ async fn delete_files(
     }
 }
 
-/// Deletes a file and tells whether it is gone.
-async fn delete_file(state: &AppState, blob: &BlobAddress, result: &mut Outcome) -> bool {
+/// Deletes a file.
+async fn delete_file(state: &AppState, blob: &BlobAddress, result: &mut Outcome) {
     match state.storage.blobs.delete(blob).await {
-        Ok(existed) => {
-            result.deleted_files += usize::from(existed);
-            true
-        }
-        Err(error) => {
-            note(result, &blob.to_string(), &error);
-            false
-        }
+        Ok(existed) => result.deleted_files += usize::from(existed),
+        Err(error) => note(result, &blob.to_string(), &error),
     }
 }
 
-async fn delete_record(state: &AppState, backup: &Backup, result: &mut Outcome) {
-    match state.storage.backups.delete(backup).await {
-        Ok(existed) => result.deleted_records += usize::from(existed),
-        Err(error) => note(result, &format!("record {}", backup.id), &error),
+/// Notes which backup stays. What a person wants kept, or storage protects, stays for that reason.
+fn note_removal(result: &mut Outcome, what: &str, error: &RemovalError) {
+    match error {
+        RemovalError::Pinned(_) | RemovalError::Refused(_) => result.errors.push(format!("{what}: {error}")),
+        RemovalError::Storage(error) => note(result, what, error),
     }
 }
 

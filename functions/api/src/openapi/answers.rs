@@ -265,6 +265,11 @@ fn backup() -> Value {
             ("heartbeat_at", described(or_null(moment()), while_running)),
             ("consistency", one_of(Consistency::ALL.iter().map(|kind| kind.as_str()))),
             ("warnings", list(text())),
+            ("pinned_at", described(moment(), "Since when nobody may delete it.")),
+            ("pinned_by", text()),
+            ("verified_at", described(moment(), "When it was last proved that it can be restored.")),
+            ("deletion_refused_at", described(moment(), "When storage last refused to delete it.")),
+            ("deletion_refused", text()),
         ],
     )
 }

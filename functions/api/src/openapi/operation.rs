@@ -201,7 +201,7 @@ fn tag(path: &str) -> &'static str {
     match path.split('/').nth(1) {
         Some("databases") => "Databases",
         Some("engines") => "Engines",
-        Some("backups" | "restores" | "storage-stats") => "Backups",
+        Some("backups" | "restores" | "retention" | "storage-stats") => "Backups",
         Some("backup-policies") => "Policies",
         Some("settings") => "Settings",
         Some("users" | "access-requests" | "auth") => "Users",

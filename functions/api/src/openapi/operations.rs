@@ -475,9 +475,46 @@ fn backups() -> Vec<Operation> {
         )
         .answers(200, cancelled)
         .also(409),
+        operation("POST", "/backups/{backup_id}/pin", "pinBackup", "Keeps a backup from being deleted")
+            .also(400)
+            .answers(200, message_and("backup", named("Backup")))
+            .also(409),
+        operation("POST", "/backups/{backup_id}/unpin", "unpinBackup", "Lets a backup be deleted again")
+            .answers(200, message_and("backup", named("Backup")))
+            .also(409),
+        operation("GET", "/retention/preview", "previewRetention", "What retention would delete, and why")
+            .needs("database_id", id())
+            .answers(200, preview())
+            .also(404),
         operation("GET", "/storage-stats", "storageStats", "Adds up the backup files")
             .answers(200, storage_stats()),
     ]
+}
+
+fn preview() -> Value {
+    let decided = object(
+        vec![
+            ("backup_id", id()),
+            ("status", named("BackupStatus")),
+            ("tier", or_null(named("TierName"))),
+            ("created_at", moment()),
+            ("blob_name", or_null(text())),
+            ("file_size_bytes", or_null(count())),
+            ("decision", one_of(["delete", "keep"])),
+            ("reason", text()),
+        ],
+        vec![],
+    );
+    object(
+        vec![
+            ("database_id", id()),
+            ("paused", flag()),
+            ("delete_count", count()),
+            ("keep_count", count()),
+            ("backups", list(decided)),
+        ],
+        vec![],
+    )
 }
 
 fn deleted_files() -> Value {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::models::{
     Backup, BackupId, BackupState, BackupStatus, Consistency, DatabaseId, DatabaseType, EngineId, JobId,
-    Tier, TriggeredBy, Warnings,
+    Marks, Tier, TriggeredBy, Warnings,
 };
 
 /// A record of the history as answers show it.
@@ -41,6 +41,37 @@ pub(crate) struct BackupView {
     /// What the backup does not hold, or holds with a reserve; left out when there is nothing to say.
     #[serde(skip_serializing_if = "Warnings::is_empty")]
     pub warnings: Warnings,
+    #[serde(flatten)]
+    pub marks: MarksView,
+}
+
+/// What was noted about a backup after it was made; what was not is left out.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct MarksView {
+    /// Since when somebody wants it kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned_at: Option<DateTime<Utc>>,
+    /// Who does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned_by: Option<String>,
+    /// When it was last proved that it can be restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<DateTime<Utc>>,
+    /// The last time that storage refused to delete it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_refused_at: Option<DateTime<Utc>>,
+    /// Why it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_refused: Option<String>,
+}
+
+impl From<Marks> for MarksView {
+    fn from(marks: Marks) -> Self {
+        let (pinned_at, pinned_by) = marks.pinned.map(|pin| (pin.at, pin.by)).unzip();
+        let (deletion_refused_at, deletion_refused) =
+            marks.deletion_refused.map(|refusal| (refusal.at, refusal.reason)).unzip();
+        Self { pinned_at, pinned_by, verified_at: marks.verified_at, deletion_refused_at, deletion_refused }
+    }
 }
 
 /// The engine of a backup's database.
@@ -92,6 +123,7 @@ impl BackupView {
             triggered_by: backup.triggered_by,
             tier: backup.tier,
             created_at: backup.created_at,
+            marks: backup.marks.into(),
         }
     }
 }

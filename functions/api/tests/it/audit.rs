@@ -216,6 +216,8 @@ async fn names_are_listed_with_labels() {
     restore_completed: Restore Completed
     restore_failed: Restore Failed
     restore_cancelled: Restore Cancelled
+    backup_pinned: Backup Pinned
+    backup_unpinned: Backup Unpinned
     ");
     insta::assert_snapshot!(lines(&world.get("/audit/resource-types").await, "resource_types"), @"
     backup: Backup

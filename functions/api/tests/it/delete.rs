@@ -91,7 +91,7 @@ async fn a_file_that_stays_keeps_its_record_and_is_named() {
         "deleted_files": 3,
         "deleted_records": 2,
         "errors": [
-          "own/mysql/d-1/20260202_020000.sql.gz: could not be deleted; delete it in the storage account"
+          "own/mysql/d-1/20260202_020000.sql.gz: this service may not delete files; check its key or its roles on the storage account"
         ]
       },
       "message": "The database Orders d-1 is deleted."

@@ -368,7 +368,7 @@ async fn its_databases_go_with_their_backups() {
         "deleted_files": 1,
         "deleted_records": 1,
         "errors": [
-          "backups/mysql/a/20260201_020000.sql.gz: could not be deleted; delete it in the storage account"
+          "backups/mysql/a/20260201_020000.sql.gz: this service may not delete files; check its key or its roles on the storage account"
         ]
       },
       "databases_deleted": 2,

@@ -19,6 +19,7 @@ mod history;
 mod import;
 mod log;
 mod networks;
+mod pins;
 mod policies;
 mod process;
 mod protection;

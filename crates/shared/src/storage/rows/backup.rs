@@ -8,8 +8,8 @@ use super::history_key::{history_key, id_in};
 use super::read::{Reader, date_time};
 use super::{Row, UnreadableRow, properties};
 use crate::models::{
-    Artifact, Attempt, Backup, BackupState, BackupStatus, DumpProgress, Failure, InvalidId, PlannedBlob, Run,
-    TriggeredBy, Warnings,
+    Artifact, Attempt, Backup, BackupState, BackupStatus, DumpProgress, Failure, InvalidId, Marks, Pin,
+    PlannedBlob, Refusal, Run, TriggeredBy, Warnings,
 };
 
 impl Row for Backup {
@@ -78,8 +78,46 @@ impl Row for Backup {
             created_at: row.required_instant("created_at")?,
             retry_count: row.number("retry_count").unwrap_or(0),
             state: state(&row, status)?,
+            marks: marks(&row),
         })
     }
+}
+
+/// Reads what was noted since. It is written by itself, never together with the rest.
+pub(crate) fn marks(row: &Reader<'_>) -> Marks {
+    let by = |property| row.owned(property).unwrap_or_default();
+    Marks {
+        pinned: row.instant("pinned_at").map(|at| Pin { at, by: by("pinned_by") }),
+        verified_at: row.instant("verified_at"),
+        deletion_begun_at: row.instant("deletion_begun_at"),
+        deletion_refused: row
+            .instant("deletion_refused_at")
+            .map(|at| Refusal { at, reason: by("deletion_refused") }),
+    }
+}
+
+/// The properties of a pin, or of none.
+pub(crate) fn pin(pin: Option<&Pin>) -> Properties {
+    properties([("pinned_at", instant(pin.map(|pin| pin.at))), ("pinned_by", text(pin.map(|pin| &pin.by)))])
+}
+
+/// The properties of a proof that a backup can be restored.
+pub(crate) fn verified(at: DateTime<Utc>) -> Properties {
+    properties([("verified_at", date_time(at))])
+}
+
+/// The properties of a deletion that begins.
+pub(crate) fn deletion_begun(at: DateTime<Utc>) -> Properties {
+    properties([("deletion_begun_at", date_time(at))])
+}
+
+/// The properties of a deletion that was refused, and has thereby ended.
+pub(crate) fn deletion_refused(refusal: &Refusal) -> Properties {
+    properties([
+        ("deletion_begun_at", instant(None)),
+        ("deletion_refused_at", date_time(refusal.at)),
+        ("deletion_refused", refusal.reason.as_str().into()),
+    ])
 }
 
 /// The properties that a claim changes.

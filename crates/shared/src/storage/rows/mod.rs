@@ -19,8 +19,8 @@ mod tests;
 pub(crate) mod user;
 
 pub(crate) use backup::{
-    COMMIT_BEGUN_AT, cancelled as backup_cancelled, claimed as backup_claimed, heartbeat as backup_heartbeat,
-    planned_blob,
+    COMMIT_BEGUN_AT, cancelled as backup_cancelled, claimed as backup_claimed, deletion_begun,
+    deletion_refused, heartbeat as backup_heartbeat, marks, pin, planned_blob, verified,
 };
 pub(crate) use history_key::{audit_month_key, history_key, history_key_bound, id_in};
 pub(crate) use read::{Reader, date_time, parse_date_time};

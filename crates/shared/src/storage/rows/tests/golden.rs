@@ -9,8 +9,8 @@ use super::written;
 use crate::models::{
     AccessRequest, AppSettings, Artifact, Attempt, AuditRecord, AuditStatus, Backup, BackupState,
     CompressionFormat, Consistency, Credentials, Database, DatabaseType, DumpOptions, DumpProgress, Endpoint,
-    Engine, EngineType, Failure, Login, PlannedBlob, PolicyChoice, Resolution, Run, StoredSecret, Tier, Tls,
-    TriggeredBy, User, UserRole, system_policies,
+    Engine, EngineType, Failure, Login, Marks, PlannedBlob, PolicyChoice, Resolution, Run, StoredSecret,
+    Tier, Tls, TriggeredBy, User, UserRole, system_policies,
 };
 
 fn at(seconds: i64) -> DateTime<Utc> {
@@ -59,6 +59,7 @@ fn backup(state: BackupState) -> Backup {
         tier: Some(Tier::Daily),
         created_at: at(0),
         retry_count: 0,
+        marks: Marks::default(),
         state,
     }
 }

@@ -12,9 +12,9 @@ use serde_json::{Map, Value as Json};
 use crate::models::{
     AccessRequest, AppSettings, Artifact, Attempt, AuditRecord, AuditStatus, AuthMethod, Backup,
     BackupPolicy, BackupState, CompressionFormat, Consistency, ContainerName, Credentials, Database,
-    DatabaseType, DumpOptions, DumpProgress, Endpoint, Engine, EngineType, Failure, Host, Login, NamePattern,
-    PlannedBlob, PolicyChoice, Resolution, Run, StoredSecret, Tier, TierConfig, TimeOfDay, Tls, TlsMode,
-    TriggeredBy, User, UserName, UserRole,
+    DatabaseType, DumpOptions, DumpProgress, Endpoint, Engine, EngineType, Failure, Host, Login, Marks,
+    NamePattern, PlannedBlob, PolicyChoice, Resolution, Run, StoredSecret, Tier, TierConfig, TimeOfDay, Tls,
+    TlsMode, TriggeredBy, User, UserName, UserRole,
 };
 
 /// Any text; an empty one counts as none in rows.
@@ -117,6 +117,7 @@ pub(super) fn backup() -> impl Strategy<Value = Backup> {
                 created_at,
                 retry_count,
                 state,
+                marks: Marks::default(),
             }
         },
     )

@@ -1,0 +1,58 @@
+//! What retention has to know of the whole history, and no more: a few columns of each row, so that
+//! one pass serves all databases and memory holds hundreds of thousands of records.
+
+use std::collections::BTreeMap;
+
+use super::filter::Filter;
+use super::rows::{Reader, id_in, marks};
+use super::table::{Entity, Query};
+use super::{Backups, StorageError};
+use crate::models::{BackupStatus, DatabaseId};
+use crate::retention::Record;
+
+const COLUMNS: [&str; 7] =
+    ["database_id", "status", "tier", "created_at", "blob_name", "pinned_at", "verified_at"];
+
+impl Backups {
+    /// Reads what retention has to know, of all databases or of one. A row that cannot be read is
+    /// skipped and logged: it is neither counted nor deleted.
+    pub async fn holdings(
+        &self,
+        of: Option<&DatabaseId>,
+    ) -> Result<BTreeMap<DatabaseId, Vec<Record>>, StorageError> {
+        let filter = of.map(|id| Filter::eq("database_id", id.as_str()));
+        let query = Query { filter, select: COLUMNS.to_vec(), ..Query::default() };
+        let mut holdings: BTreeMap<DatabaseId, Vec<Record>> = BTreeMap::new();
+        let mut from = None;
+        loop {
+            let page = self.table.query(&query, from.as_ref()).await?;
+            for entity in &page.entities {
+                if let Some((database, record)) = read(entity) {
+                    holdings.entry(database).or_default().push(record);
+                } else {
+                    tracing::warn!(key = %entity.key, "a record cannot be read; retention leaves it alone");
+                }
+            }
+            match page.next {
+                Some(next) => from = Some(next),
+                None => return Ok(holdings),
+            }
+        }
+    }
+}
+
+fn read(entity: &Entity) -> Option<(DatabaseId, Record)> {
+    let row = Reader(entity);
+    let status: BackupStatus = row.parse("status").ok()?;
+    let marks = marks(&row);
+    let record = Record {
+        id: id_in(&entity.key.row).parse().ok()?,
+        tier: row.parse_optional("tier").ok()?,
+        status,
+        created_at: row.instant("created_at")?,
+        has_blob: status == BackupStatus::Completed && row.text("blob_name").is_some(),
+        is_pinned: marks.pinned.is_some(),
+        is_verified: marks.verified_at.is_some(),
+    };
+    Some((row.parse("database_id").ok()?, record))
+}

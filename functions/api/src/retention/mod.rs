@@ -1,0 +1,3 @@
+//! Retention, as it would be carried out.
+
+pub(crate) mod preview;
