@@ -54,7 +54,7 @@ fn page() -> Value {
 
 /// A name of a query; an empty one is as good as none.
 fn named_or_empty(mut schema: Value) -> Value {
-    if let Some(names) = schema["enum"].as_array_mut() {
+    if let Some(names) = schema.get_mut("enum").and_then(Value::as_array_mut) {
         names.push("".into());
     }
     schema

@@ -83,7 +83,7 @@ pub(super) fn named(name: &str) -> Value {
 pub(super) fn or_null(mut schema: Value) -> Value {
     if let Some(kind) = schema["type"].as_str() {
         let kinds = json!([kind, "null"]);
-        if let Some(names) = schema["enum"].as_array_mut() {
+        if let Some(names) = schema.get_mut("enum").and_then(Value::as_array_mut) {
             names.push(Value::Null);
         }
         schema["type"] = kinds;

@@ -142,6 +142,36 @@ fn what_differs_from_the_document_is_noticed() {
     assert!(!accepts("/api/databases/x/schedule", 200, &json!({"database_id": "x"})));
 }
 
+/// Collects where the document says `null`, which no keyword of a schema may be; only values may.
+fn nulls(value: &Value, place: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Null => found.push(place.to_owned()),
+        Value::Object(members) => {
+            for (name, member) in members {
+                if !["default", "enum", "example"].contains(&name.as_str()) || member.is_object() {
+                    nulls(member, &format!("{place}/{name}"), found);
+                }
+                if name == "enum" && member.is_null() {
+                    found.push(format!("{place}/enum"));
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (number, item) in items.iter().enumerate() {
+                nulls(item, &format!("{place}/{number}"), found);
+            }
+        }
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn every_keyword_has_a_value() {
+    let mut found = Vec::new();
+    nulls(&DOCUMENT, "", &mut found);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 #[tokio::test]
 async fn the_document_is_served_for_the_prefix_of_the_api() {
     let world = World::with(&[("APP_VERSION", "9.9.9")]);
