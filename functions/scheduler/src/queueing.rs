@@ -3,60 +3,121 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::models::{BackupJob, Cause, Database, DatabaseId, Lane};
+use chrono::{DateTime, TimeDelta, Utc};
+use shared::models::{BackupJob, BackupStatus, Cause, Database, DatabaseId, Lane};
 use shared::storage::{Reservation, SlotState, StorageError, StorageErrorKind};
 
 use crate::state::AppState;
 
+/// How long a reservation whose record was never made keeps its time.
+const LATE: TimeDelta = TimeDelta::minutes(30);
+
+/// A database with something to reserve or to queue.
+#[derive(Debug)]
+pub(crate) struct Work {
+    database: Database,
+    slots: SlotState,
+    reservations: BTreeMap<Lane, Reservation>,
+}
+
+impl Work {
+    /// Takes up a database that has something due, something that an earlier tick has reserved but perhaps
+    /// not queued, or nothing stored yet; `None` when there is nothing to do for it.
+    pub(crate) fn of(
+        database: Database,
+        slots: SlotState,
+        reservations: BTreeMap<Lane, Reservation>,
+    ) -> Option<Self> {
+        let work = Self { database, slots, reservations };
+        (!work.reservations.is_empty() || !work.slots.is_stored() || work.is_begun()).then_some(work)
+    }
+
+    /// Tells whether an earlier tick, or another one at this moment, has begun to serve it.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.slots.lanes.values().any(|reservation| !reservation.queued)
+    }
+}
+
 /// Serves one database: what an earlier tick has reserved but perhaps not queued, and what is due
 /// now. Returns how many jobs were queued.
 ///
-/// A job that was queued already may be sent again; its claim lets it have its effect once.
+/// Something is written under the version that was read before anything is sent, be it what is reserved
+/// already: of two schedulers that see the same, one goes on.
 pub(crate) async fn serve(
+    state: &AppState,
+    work: Work,
+    now: DateTime<Utc>,
+) -> (DatabaseId, Result<usize, StorageError>) {
+    let Work { database, mut slots, reservations } = work;
+    let served = reserve_and_queue(state, &database, &mut slots, reservations, now).await;
+    (database.id, served)
+}
+
+async fn reserve_and_queue(
     state: &AppState,
     database: &Database,
     slots: &mut SlotState,
     reservations: BTreeMap<Lane, Reservation>,
+    now: DateTime<Utc>,
 ) -> Result<usize, StorageError> {
-    let reservations: Vec<(Lane, Reservation)> = reservations.into_iter().collect();
-    // Something is stored for a database at its first sight, be it nothing: it is then not new any more.
     let storage = &state.storage;
-    let to_store = !reservations.is_empty() || !slots.is_stored();
-    if to_store && !storage.slots.reserve(&database.id, slots, &reservations).await? {
+    let mut reserved: BTreeMap<Lane, Reservation> = open(slots).into_iter().collect();
+    reserved.extend(reservations);
+    let reserved: Vec<(Lane, Reservation)> = reserved.into_iter().collect();
+    // Something is stored for a database at its first sight, be it nothing: it is then not new any more.
+    if !storage.slots.reserve(&database.id, slots, &reserved).await? {
         tracing::info!(database_id = %database.id, "another scheduler serves this database at this moment");
         return Ok(0);
     }
-    let mut open: Vec<(Lane, Reservation)> = slots
-        .lanes
-        .iter()
-        .filter(|(_, reservation)| !reservation.queued)
-        .map(|(lane, reservation)| (*lane, reservation.clone()))
-        .collect();
+    let open = open(slots);
+    let mut queued = 0;
     // The highest tier first: it is the one that must not be missed.
-    open.sort_by_key(|(lane, _)| std::cmp::Reverse(*lane));
-    for (lane, reservation) in &open {
-        queue(state, database, *lane, reservation).await?;
+    for (lane, reservation) in open.iter().rev() {
+        queued += usize::from(queue(state, database, *lane, reservation, now).await?);
     }
-    let lanes: Vec<Lane> = open.iter().map(|(lane, _)| *lane).collect();
+    let lanes: Vec<Lane> = open.into_iter().map(|(lane, _)| lane).collect();
     if !lanes.is_empty() {
         storage.slots.mark_queued(&database.id, slots, &lanes).await?;
     }
-    Ok(lanes.len())
+    Ok(queued)
 }
 
+/// Returns what is reserved and not known to be queued, the lowest tier first.
+fn open(slots: &SlotState) -> Vec<(Lane, Reservation)> {
+    let open = slots.lanes.iter().filter(|(_, reservation)| !reservation.queued);
+    open.map(|(lane, reservation)| (*lane, reservation.clone())).collect()
+}
+
+/// Makes the record of a job and sends its message; `false` when that was done before.
+///
+/// A record that is there is the one of a tick that died before it could note the message, or of one whose
+/// clock was far ahead. While it is pending, its message may be missing and is sent again: the claim lets it
+/// have its effect once.
 async fn queue(
     state: &AppState,
     database: &Database,
     lane: Lane,
     reservation: &Reservation,
-) -> Result<(), StorageError> {
+    now: DateTime<Utc>,
+) -> Result<bool, StorageError> {
     let ids = (reservation.job_id.clone(), reservation.backup_id.clone());
     let cause = Cause::Scheduled { lane, slot: reservation.slot };
-    let job = BackupJob::new(database, cause, ids, reservation.created_at);
-    match state.storage.backups.insert(&job.record()).await {
-        // A tick that died before it could note the message had made the record.
-        Err(error) if error.kind() != StorageErrorKind::AlreadyExists => return Err(error),
-        Ok(()) | Err(_) => {}
+    let backups = &state.storage.backups;
+    let made = backups.made_for(&reservation.job_id).await?;
+    let created_at = match &made {
+        Some(record) if record.status() != BackupStatus::Pending => return Ok(false),
+        Some(record) => record.created_at,
+        // A record that is made as an old one would soon be taken for one that nobody works on.
+        None if reservation.created_at + LATE < now => now,
+        None => reservation.created_at,
+    };
+    let job = BackupJob::new(database, cause, ids, created_at);
+    if made.is_none() {
+        match backups.insert(&job.record()).await {
+            // The answer to our own write was lost.
+            Err(error) if error.kind() != StorageErrorKind::AlreadyExists => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
     }
     state.storage.jobs.send(&job, share(&database.id, state.jitter)).await?;
     tracing::info!(
@@ -66,7 +127,7 @@ async fn queue(
         slot = %reservation.slot,
         "a backup is queued"
     );
-    Ok(())
+    Ok(true)
 }
 
 /// Returns the pause of a database: the same at each tick, and spread evenly over databases, so that

@@ -3,16 +3,24 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Timelike as _, Utc};
 use custom_handler::{Answer, TimerInvocation};
+use futures::{StreamExt as _, stream, try_join};
 use shared::effective_policy::PolicyBook;
 use shared::models::{Actor, AuditAction, AuditEvent, AuditResource, Backup, Database, Lane, Tier};
 use shared::schedule::{Plan, Recorded, due};
 use shared::storage::{Reservation, SlotState, StorageError};
 
 use crate::history::{self, Failed};
-use crate::queueing;
+use crate::queueing::{self, Work};
 use crate::state::AppState;
+
+/// How many databases are served at once; each of them waits for storage most of the time.
+const AT_ONCE: usize = 16;
+
+/// How far back every tick looks for records whose processor was lost. Once a day the whole history is
+/// looked through, which may be long.
+const LOST_WITHIN: TimeDelta = TimeDelta::days(7);
 
 /// What a tick did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,36 +60,58 @@ pub(crate) async fn dynamic_scheduler(State(state): State<AppState>, timer: Time
 }
 
 /// Runs one tick: all reads first, then the decision for each database, then the queueing.
+///
+/// What is read comes in pages, never with a question for each database, so that a tick over thousands
+/// of databases of which none is due costs a few dozen requests.
 pub async fn tick(state: &AppState) -> Result<TickReport, StorageError> {
     let now = state.clock.now();
     let storage = &state.storage;
     let ended = end_stuck(state, now).await;
     storage.policies.seed(now).await?;
-    let mut databases = storage.databases.list().await?;
-    databases.retain(|database| database.enabled);
-    let book = PolicyBook::new(storage.policies.list().await?, &storage.engines.list().await?);
-    let mut slots = storage.slots.all().await?;
+    let (databases, policies, engines, mut slots, failed) = try_join!(
+        enabled(state),
+        storage.policies.list(),
+        storage.engines.list(),
+        storage.slots.all(),
+        Failed::read(storage, now)
+    )?;
     let mut earlier = history::of_unknown(storage, &databases, &slots, now).await?;
-    let failed = Failed::read(storage, now).await?;
+    let book = PolicyBook::new(policies, &engines);
 
     let mut report = TickReport { databases: databases.len(), ended, ..TickReport::default() };
-    for database in &databases {
-        let mut slots = slots.remove(&database.id).unwrap_or_default();
-        let known = earlier.remove(&database.id).unwrap_or_default();
-        let reservations = decide(database, &book, &slots, known, &failed, now);
-        match queueing::serve(state, database, &mut slots, reservations).await {
+    let mut work: Vec<Work> = databases
+        .into_iter()
+        .filter_map(|database| {
+            let slots = slots.remove(&database.id).unwrap_or_default();
+            let known = earlier.remove(&database.id).unwrap_or_default();
+            let reservations = decide(&database, &book, &slots, known, &failed, now);
+            Work::of(database, slots, reservations)
+        })
+        .collect();
+    // What another tick has begun comes last: it may be another scheduler that is at it in this moment.
+    work.sort_by_key(Work::is_begun);
+    let serving: Vec<_> = work.into_iter().map(|work| queueing::serve(state, work, now)).collect();
+    let mut served = stream::iter(serving).buffer_unordered(AT_ONCE);
+    while let Some((database, outcome)) = served.next().await {
+        match outcome {
             Ok(queued) => report.queued += queued,
             Err(error) => {
                 report.failed += 1;
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    database_id = %database.id,
+                    database_id = %database,
                     "what is due for a database could not be queued; the next tick tries again"
                 );
             }
         }
     }
     Ok(report)
+}
+
+async fn enabled(state: &AppState) -> Result<Vec<Database>, StorageError> {
+    let mut databases = state.storage.databases.list().await?;
+    databases.retain(|database| database.enabled);
+    Ok(databases)
 }
 
 /// Decides what is to be reserved for one database: what is due, what failed and has rested, and, at
@@ -121,7 +151,8 @@ fn runs(plan: Plan<'_>, lane: Lane) -> bool {
 
 /// Ends the records whose processor was lost. That it fails must not keep a tick from queueing.
 async fn end_stuck(state: &AppState, now: DateTime<Utc>) -> usize {
-    match state.storage.backups.end_stuck(&*state.storage.blobs, now).await {
+    let since = (now.hour() != 0).then(|| now - LOST_WITHIN);
+    match state.storage.backups.end_stuck_since(&*state.storage.blobs, since, now).await {
         Ok(ended) => {
             for backup in &ended {
                 tracing::warn!(backup_id = %backup.id, database_id = %backup.database_id, status = %backup.status(), "a backup was ended: its processor was lost");

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use futures::future::try_join_all;
 
 use super::rows::{Reader, date_time, id_in};
 use super::table::{Continuation, Entity, Expect, Key, Properties, Table, Value};
@@ -75,6 +76,19 @@ impl BackupIndex {
             self.add(entry, row).await?;
         }
         Ok(())
+    }
+
+    /// Notes a row that is about to be made. Its entries are new but for a write that is repeated, so they
+    /// are not looked for first.
+    pub(super) async fn note_new(&self, row: &Key, properties: &Properties) -> Result<(), StorageError> {
+        let notes = entries(row, properties).into_iter().map(async |entry| {
+            let new = Entity::new(entry.key(), named(std::slice::from_ref(row)));
+            match self.table.insert(&new).await {
+                Err(error) if error.kind() == StorageErrorKind::AlreadyExists => self.add(entry, row).await,
+                noted => noted.map(drop),
+            }
+        });
+        try_join_all(notes).await.map(drop)
     }
 
     /// Tells whether all entries of a row are there.

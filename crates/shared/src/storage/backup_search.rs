@@ -56,6 +56,14 @@ impl Backups {
         self.search(Entry::from(job), Filter::eq("job_id", job.as_str()), same).await
     }
 
+    /// Reads the record of a job that one of our own programs may have made, at whatever time. Costs one
+    /// question where there is none.
+    pub async fn made_for(&self, job: &JobId) -> Result<Option<Backup>, StorageError> {
+        let mut found: Vec<Backup> = readable(&self.indexed(Entry::from(job)).await?).0;
+        found.retain(|backup| backup.job_id == *job);
+        Ok(found.into_iter().max_by_key(|backup| (backup.is_finished(), backup.created_at)))
+    }
+
     /// Reads the records whose artifact has this name, in whatever container.
     pub async fn of_blob(&self, name: &str) -> Result<Vec<Backup>, StorageError> {
         let same = |backup: &Backup| backup.artifact().is_some_and(|artifact| artifact.blob_name == name);

@@ -164,9 +164,19 @@ impl Backups {
         blobs: &dyn BlobStore,
         now: DateTime<Utc>,
     ) -> Result<Vec<Backup>, StorageError> {
-        let alive =
-            [BackupStatus::Pending, BackupStatus::InProgress].map(|s| Filter::eq("status", s.as_str()));
-        let query = Query::matching(Filter::Or(alive.into()));
+        self.end_stuck_since(blobs, None, now).await
+    }
+
+    /// The same for the records that were made at `since` or later, so that a long history is not read
+    /// each time.
+    pub async fn end_stuck_since(
+        &self,
+        blobs: &dyn BlobStore,
+        since: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Backup>, StorageError> {
+        let statuses = vec![BackupStatus::Pending, BackupStatus::InProgress];
+        let query = BackupFilter { statuses, from: since, ..BackupFilter::default() }.query();
         let mut ended = Vec::new();
         for entity in query_all(&*self.table, &query).await? {
             let Ok(mut backup) = Backup::from_entity(&entity) else {

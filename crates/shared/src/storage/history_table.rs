@@ -37,7 +37,8 @@ impl Table for HistoryTable {
 
     async fn insert(&self, entity: &Entity) -> Result<ETag, StorageError> {
         entity.key.check()?;
-        self.before(&entity.key, &entity.properties).await?;
+        self.days.touch(&entity.key).await?;
+        self.index.note_new(&entity.key, &entity.properties).await?;
         self.rows.insert(entity).await
     }
 

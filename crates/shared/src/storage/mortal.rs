@@ -2,12 +2,13 @@
 //!
 //! Everything that a program changes outside of itself goes through the three seams. So a program that
 //! is killed at any instant is, to everybody else, one that has had its first so many effects and none
-//! after them: letting a [`Life`] end after 0, 1, 2, … of them visits every such instant.
+//! after them: letting a [`Life`] end after 0, 1, 2, … of them visits every such instant. Their names tell
+//! which instants those are.
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,6 +29,9 @@ struct State {
     /// How many effects it has; `None` is as many as it likes.
     most: Option<u64>,
     had: AtomicU64,
+    names: Mutex<Vec<String>>,
+    /// What decides when others have their turn; `None` while it runs alone.
+    pace: Option<AtomicU64>,
     is_over: AtomicBool,
     end: Notify,
 }
@@ -41,6 +45,17 @@ impl Life {
     /// A life that ends when one more effect than these would come.
     pub fn of(effects: u64) -> Self {
         Self(Arc::new(State { most: Some(effects), ..State::default() }))
+    }
+
+    /// Lives among others: before whatever it does, they may have their turn, which `seed` decides.
+    #[must_use]
+    pub fn among_others(self, seed: u64) -> Self {
+        Self(Arc::new(State { most: self.0.most, pace: Some(AtomicU64::new(seed)), ..State::default() }))
+    }
+
+    /// Returns the names of the effects that it has had or was about to have, as in `insert backupslots`.
+    pub fn names(&self) -> Vec<String> {
+        self.0.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns how many effects it has had.
@@ -64,7 +79,8 @@ impl Life {
     }
 
     /// Has an effect, unless life is over.
-    async fn effect<T>(&self, work: impl Future<Output = T>) -> T {
+    async fn effect<T>(&self, name: String, work: impl Future<Output = T>) -> T {
+        self.0.names.lock().unwrap_or_else(PoisonError::into_inner).push(name);
         let number = self.0.had.fetch_add(1, Ordering::SeqCst);
         if self.0.most.is_some_and(|most| number >= most) {
             self.0.is_over.store(true, Ordering::SeqCst);
@@ -75,23 +91,38 @@ impl Life {
 
     /// Looks at something, unless life is over.
     async fn look<T>(&self, work: impl Future<Output = T>) -> T {
+        for _ in 0..self.turns() {
+            tokio::task::yield_now().await;
+        }
         if self.is_over() {
             return std::future::pending().await;
         }
         work.await
+    }
+
+    /// Returns how many turns others have now.
+    fn turns(&self) -> u64 {
+        let Some(pace) = &self.0.pace else { return 0 };
+        // A step of Weyl's sequence, whose upper bits are even enough.
+        (pace.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::SeqCst) >> 61) / 2
     }
 }
 
 /// A store that is used by a program that may die.
 pub struct Mortal<S: ?Sized> {
     store: Arc<S>,
+    name: String,
     life: Life,
 }
 
 impl<S: ?Sized> Mortal<S> {
-    /// Lets a program with this life use a store.
-    pub fn new(store: Arc<S>, life: &Life) -> Self {
-        Self { store, life: life.clone() }
+    /// Lets a program with this life use a store, which its effects are named after.
+    pub fn new(name: &str, store: Arc<S>, life: &Life) -> Self {
+        Self { store, name: name.to_owned(), life: life.clone() }
+    }
+
+    async fn effect<T>(&self, verb: &str, work: impl Future<Output = T>) -> T {
+        self.life.effect(format!("{verb} {}", self.name), work).await
     }
 }
 
@@ -104,23 +135,23 @@ impl<S: ?Sized + fmt::Debug> fmt::Debug for Mortal<S> {
 #[async_trait]
 impl Table for Mortal<dyn Table> {
     async fn create(&self) -> Result<(), StorageError> {
-        self.life.effect(self.store.create()).await
+        self.effect("create", self.store.create()).await
     }
 
     async fn insert(&self, entity: &Entity) -> Result<ETag, StorageError> {
-        self.life.effect(self.store.insert(entity)).await
+        self.effect("insert", self.store.insert(entity)).await
     }
 
     async fn merge(&self, key: &Key, properties: &Properties, expect: &Expect) -> Result<ETag, StorageError> {
-        self.life.effect(self.store.merge(key, properties, expect)).await
+        self.effect("update", self.store.merge(key, properties, expect)).await
     }
 
     async fn insert_or_merge(&self, key: &Key, properties: &Properties) -> Result<ETag, StorageError> {
-        self.life.effect(self.store.insert_or_merge(key, properties)).await
+        self.effect("upsert", self.store.insert_or_merge(key, properties)).await
     }
 
     async fn delete(&self, key: &Key, expect: &Expect) -> Result<(), StorageError> {
-        self.life.effect(self.store.delete(key, expect)).await
+        self.effect("delete", self.store.delete(key, expect)).await
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Entity>, StorageError> {
@@ -135,11 +166,11 @@ impl Table for Mortal<dyn Table> {
 #[async_trait]
 impl Queue for Mortal<dyn Queue> {
     async fn create(&self) -> Result<(), StorageError> {
-        self.life.effect(self.store.create()).await
+        self.effect("create", self.store.create()).await
     }
 
     async fn send(&self, text: &str, delay: Duration) -> Result<String, StorageError> {
-        self.life.effect(self.store.send(text, delay)).await
+        self.effect("send", self.store.send(text, delay)).await
     }
 
     async fn depth(&self) -> Result<u64, StorageError> {
@@ -150,11 +181,11 @@ impl Queue for Mortal<dyn Queue> {
 #[async_trait]
 impl BlobStore for Mortal<dyn BlobStore> {
     async fn create_container(&self, container: &str) -> Result<(), StorageError> {
-        self.life.effect(self.store.create_container(container)).await
+        self.effect("create container", self.store.create_container(container)).await
     }
 
     async fn stage(&self, blob: &BlobAddress, block_id: &[u8], content: Bytes) -> Result<(), StorageError> {
-        self.life.effect(self.store.stage(blob, block_id, content)).await
+        self.effect("stage", self.store.stage(blob, block_id, content)).await
     }
 
     async fn commit(
@@ -163,7 +194,7 @@ impl BlobStore for Mortal<dyn BlobStore> {
         block_ids: &[Vec<u8>],
         options: &CommitOptions,
     ) -> Result<(), StorageError> {
-        self.life.effect(self.store.commit(blob, block_ids, options)).await
+        self.effect("commit", self.store.commit(blob, block_ids, options)).await
     }
 
     async fn properties(&self, blob: &BlobAddress) -> Result<Option<BlobProperties>, StorageError> {
@@ -175,7 +206,7 @@ impl BlobStore for Mortal<dyn BlobStore> {
     }
 
     async fn delete(&self, blob: &BlobAddress) -> Result<bool, StorageError> {
-        self.life.effect(self.store.delete(blob)).await
+        self.effect("delete", self.store.delete(blob)).await
     }
 
     async fn list(
@@ -202,7 +233,7 @@ mod tests {
     async fn a_life_ends_before_the_effect_that_is_one_too_many() {
         let memory: Arc<dyn Table> = Arc::new(MemoryTable::default());
         let life = Life::of(2);
-        let table = Mortal::new(Arc::clone(&memory), &life);
+        let table = Mortal::new("things", Arc::clone(&memory), &life);
         let row = |name: &str| Entity::new(Key::new("p", name), Properties::new());
         let program = async {
             for name in ["1", "2", "3"] {
@@ -212,6 +243,7 @@ mod tests {
         };
         assert!(life.live(program).await.is_none());
         assert!(life.is_over());
+        assert_eq!(life.names(), ["insert things", "insert things", "insert things"]);
         assert_eq!(memory.query(&Query::default(), None).await.map(|page| page.entities.len()).ok(), Some(2));
         assert!(futures::poll!(table.get(&Key::new("p", "1"))).is_pending(), "the dead see nothing");
     }

@@ -1,7 +1,7 @@
 //! What all repositories share: reading rows into nouns without letting one bad row stop the rest.
 
 use super::rows::{Row, UnreadableRow};
-use super::table::{ETag, Entity, Expect, Key, Query, Table, query_all};
+use super::table::{ETag, Entity, Expect, Key, Query, Table};
 use super::{StorageError, StorageErrorKind};
 
 /// A noun together with the version of its row.
@@ -13,10 +13,21 @@ pub struct Versioned<T> {
     pub etag: ETag,
 }
 
-/// Reads every row that matches; an unreadable one is skipped and logged.
+/// Reads every row that matches; an unreadable one is skipped and logged. A page is turned into nouns
+/// before the next one is read, so that rows, which take far more room, are never held all at once.
 pub(super) async fn list<T: Row>(table: &dyn Table, query: &Query) -> Result<Vec<T>, StorageError> {
-    let entities = query_all(table, query).await?;
-    let (rows, unreadable) = readable(&entities);
+    let (mut rows, mut unreadable) = (Vec::new(), 0);
+    let mut from = None;
+    loop {
+        let page = table.query(query, from.as_ref()).await?;
+        let (read, skipped) = readable(&page.entities);
+        rows.extend(read);
+        unreadable += skipped;
+        match page.next {
+            Some(next) => from = Some(next),
+            None => break,
+        }
+    }
     if unreadable > 0 {
         tracing::warn!(unreadable, ?table, "rows were skipped because they cannot be read");
     }

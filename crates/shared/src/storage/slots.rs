@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::filter::{Filter, PARTITION as PARTITION_KEY};
 use super::rows::{Reader, date_time};
-use super::table::{ETag, Entity, Expect, Key, Properties, Query, Table, query_all};
+use super::table::{ETag, Entity, Expect, Key, Properties, Query, Table};
 use super::{StorageError, StorageErrorKind};
 use crate::models::{Backup, BackupId, DatabaseId, JobId, Lane, Tier};
 use crate::schedule::Recorded;
@@ -125,8 +125,16 @@ impl Slots {
     /// served.
     pub async fn all(&self) -> Result<BTreeMap<DatabaseId, SlotState>, StorageError> {
         let query = Query::matching(Filter::eq(PARTITION_KEY, PARTITION));
-        let entities = query_all(&*self.table, &query).await?;
-        Ok(entities.iter().filter_map(|entity| Some((entity.key.row.parse().ok()?, read(entity)))).collect())
+        let (mut slots, mut from) = (BTreeMap::new(), None);
+        loop {
+            let page = self.table.query(&query, from.as_ref()).await?;
+            let known = page.entities.iter().filter_map(|row| Some((row.key.row.parse().ok()?, read(row))));
+            slots.extend(known);
+            match page.next {
+                Some(next) => from = Some(next),
+                None => return Ok(slots),
+            }
+        }
     }
 
     /// Reads the slots of one database; never served when there are none.

@@ -47,11 +47,14 @@ fn day_keys(at: DateTime<Utc>, id: &str) -> [String; 2] {
 
 /// Makes the row of the backup that is so many before the latest. One in ten has failed.
 pub(crate) fn backup(number: u32, now: DateTime<Utc>) -> Row {
-    let at = instant(number, now);
+    backup_of(&database(number % DATABASES), number, instant(number, now))
+}
+
+/// Makes the row of a backup of a database that was made at an instant.
+pub(crate) fn backup_of(database: &str, number: u32, at: DateTime<Utc>) -> Row {
     let id = format!("00000000-0000-4000-8000-{number:012}");
     let [partition, row] = day_keys(at, &id);
     let text = at.format("%Y-%m-%dT%H:%M:%S%.6f").to_string();
-    let database = database(number % DATABASES);
     let failed = number % 10 == 3;
     let blob = format!("mysql/{database}/{}.sql.gz", at.format("%Y%m%d_%H%M%S"));
     let url = format!("http://127.0.0.1:10000/devstoreaccount1/backups/{blob}");

@@ -1,5 +1,5 @@
 //! Measures, called by `scripts/bench`: `bench backup [MEGABYTES]` whole backups, `bench api [ROWS]` the
-//! routes of the API that lists and figures come from.
+//! routes of the API that lists and figures come from, `bench scheduler [DATABASES]` ticks.
 //!
 //! Each line of the first is one way to get a dump of the same database into the same storage. Seconds depend on
 //! the machine and on what else it does; the ratios to the dump tool alone are what to look at.
@@ -10,6 +10,7 @@
 mod api_routes;
 mod batches;
 mod long_past;
+mod ticks;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -53,11 +54,24 @@ async fn main() -> ExitCode {
         api_routes::measure(rows).await;
         return ExitCode::SUCCESS;
     }
+    if arguments.first().is_some_and(|command| command == ticks::ONE) {
+        ticks::one().await;
+        return ExitCode::SUCCESS;
+    }
+    if arguments.first().is_some_and(|command| command == "scheduler") {
+        let Some(databases) = arguments.get(1).map_or(Some(10_000), |text| text.parse::<u32>().ok()) else {
+            eprintln!("bench: DATABASES must be a whole number");
+            return ExitCode::from(2);
+        };
+        println!("{}", machine());
+        ticks::measure(databases).await;
+        return ExitCode::SUCCESS;
+    }
     let (Some("backup"), megabytes) = (
         arguments.first().map(String::as_str),
         arguments.get(1).map_or(Some(1000), |text| text.parse::<u32>().ok()),
     ) else {
-        eprintln!("usage: bench backup [MEGABYTES] | bench api [ROWS]");
+        eprintln!("usage: bench backup [MEGABYTES] | bench api [ROWS] | bench scheduler [DATABASES]");
         return ExitCode::from(2);
     };
     let Some(megabytes) = megabytes else {
