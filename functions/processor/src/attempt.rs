@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use crate::artifact;
 use crate::error::AttemptError;
+use crate::places::Places;
 use crate::state::AppState;
 
 /// How often a running attempt shows that it lives, at least.
@@ -22,14 +23,19 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// Makes the backup that `claim` stands for.
 ///
-/// The claim is kept alive from here on, and extended once more right before the commit. When it is
-/// lost, the dump is killed and nothing is committed.
-pub(crate) async fn attempt(state: &AppState, claim: &mut Claim) -> Result<Artifact, AttemptError> {
+/// The claim and the places are kept alive from here on, and the claim is extended once more right before
+/// the commit. When either is lost, the dump is killed and nothing is committed.
+pub(crate) async fn attempt(
+    state: &AppState,
+    claim: &mut Claim,
+    places: &Places,
+) -> Result<Artifact, AttemptError> {
+    places.keep(state, state.clock.now()).await?;
     let progress = Progress::default();
     let claim = Mutex::new(claim);
     let stop = Notify::new();
     let making = pin!(make(state, &claim, &progress));
-    let heartbeat = pin!(heartbeat(state, &claim, &progress, &stop));
+    let heartbeat = pin!(heartbeat(state, &claim, places, &progress, &stop));
     match select(making, heartbeat).await {
         Either::Left((made, heartbeat)) => {
             // A heartbeat that is being written is let end, so that the record's version is known.
@@ -148,10 +154,11 @@ fn target(database: &Database, connection: &Connection) -> Target {
     }
 }
 
-/// Shows signs of life until it is told to stop; ends with an error when the claim is lost.
+/// Shows signs of life until it is told to stop; ends with an error when the claim or a place is lost.
 async fn heartbeat(
     state: &AppState,
     claim: &Mutex<&mut Claim>,
+    places: &Places,
     progress: &Progress,
     stop: &Notify,
 ) -> Result<(), ClaimError> {
@@ -167,5 +174,6 @@ async fn heartbeat(
             DumpProgress { dumped_bytes: progress.dumped_bytes(), uploaded_bytes: progress.stored_bytes() };
         let left = claim.holds_for(now);
         in_time(left, state.storage.claims.keep_alive(&mut claim, come, now)).await?;
+        in_time(claim.holds_for(now), places.keep(state, now)).await?;
     }
 }

@@ -11,6 +11,7 @@ use tracing::Instrument as _;
 
 use crate::attempt::attempt;
 use crate::error::AttemptError;
+use crate::places::{self, Entry, Places};
 use crate::recover::recover;
 use crate::state::AppState;
 
@@ -44,15 +45,8 @@ pub(crate) async fn backup_processor(State(state): State<AppState>, message: Que
 
 /// Runs a job; an error means that it must come back.
 async fn run(state: &AppState, job: &BackupJob) -> Result<String, StorageError> {
-    let now = state.clock.now();
-    let claim = match state.storage.claims.claim(job, now).await {
-        Ok(ClaimOutcome::Granted(claim)) => claim,
-        Ok(ClaimOutcome::Finished(backup)) => {
-            tracing::info!(status = %backup.status(), "the job has ended already");
-            return Ok(format!("job {} has ended already: {}", job.id, backup.status()));
-        }
-        Ok(ClaimOutcome::Busy(until)) => return wait(state, job, until, now).await,
-        Err(error) if error.is_transient() => {
+    match in_turn(state, job).await {
+        Err(TurnError::Unasked(error)) if error.is_transient() => {
             // Nothing was tried, so no delivery is used up. Should the queue be away as well, the host
             // delivers the present message again.
             tracing::warn!(
@@ -60,11 +54,54 @@ async fn run(state: &AppState, job: &BackupJob) -> Result<String, StorageError> 
                 "the job could not be claimed; it comes again"
             );
             state.storage.jobs.send(job, UNCLAIMED_PAUSE).await?;
-            return Ok(format!("job {} comes again when storage answers", job.id));
+            Ok(format!("job {} comes again when storage answers", job.id))
         }
-        Err(error) => return Err(error),
-    };
-    work(state, job, *claim).await
+        Err(TurnError::Unasked(error) | TurnError::Other(error)) => Err(error),
+        Ok(line) => Ok(line),
+    }
+}
+
+/// Why a job did not come to an end.
+enum TurnError {
+    /// Storage failed before anything was tried.
+    Unasked(StorageError),
+    Other(StorageError),
+}
+
+/// Runs a job if there is a place for it.
+async fn in_turn(state: &AppState, job: &BackupJob) -> Result<String, TurnError> {
+    // One that has ended needs no place.
+    if let Some(backup) = state.storage.claims.ended(job).await.map_err(TurnError::Unasked)? {
+        return Ok(has_ended(job, &backup));
+    }
+    match places::enter(state, job, state.clock.now()).await.map_err(TurnError::Unasked)? {
+        Entry::Granted(places) => {
+            let outcome = in_place(state, job, &places).await;
+            places.leave(state).await;
+            outcome
+        }
+        Entry::Full(pause) => {
+            state.storage.claims.waits(job, state.clock.now()).await;
+            state.storage.jobs.send(job, pause).await.map_err(TurnError::Other)?;
+            tracing::info!(seconds = pause.as_secs(), "as many dumps run as may; the job waits");
+            Ok(format!("job {} waits until fewer dumps run", job.id))
+        }
+    }
+}
+
+async fn in_place(state: &AppState, job: &BackupJob, places: &Places) -> Result<String, TurnError> {
+    let now = state.clock.now();
+    match state.storage.claims.claim(job, now).await.map_err(TurnError::Unasked)? {
+        ClaimOutcome::Granted(claim) => work(state, job, *claim, places).await,
+        ClaimOutcome::Finished(backup) => Ok(has_ended(job, &backup)),
+        ClaimOutcome::Busy(until) => wait(state, job, until, now).await,
+    }
+    .map_err(TurnError::Other)
+}
+
+fn has_ended(job: &BackupJob, backup: &Backup) -> String {
+    tracing::info!(status = %backup.status(), "the job has ended already");
+    format!("job {} has ended already: {}", job.id, backup.status())
 }
 
 /// Puts a job back into the queue that has found its database busy. The message itself is
@@ -81,12 +118,17 @@ async fn wait(
     Ok(format!("job {} waits for another dump of the same database", job.id))
 }
 
-async fn work(state: &AppState, job: &BackupJob, mut claim: Claim) -> Result<String, StorageError> {
+async fn work(
+    state: &AppState,
+    job: &BackupJob,
+    mut claim: Claim,
+    places: &Places,
+) -> Result<String, StorageError> {
     let retries = claim.backup.retry_count;
     let result = match recover(state, &claim).await {
         Ok(Some(artifact)) => Ok(artifact),
         Ok(None) if retries > MOST_RETRIES => Err(worn_out(&claim)),
-        Ok(None) => attempt(state, &mut claim).await.map_err(End::of(retries)),
+        Ok(None) => attempt(state, &mut claim, places).await.map_err(End::of(retries)),
         Err(error) => Err(End::of(retries)(error.into())),
     };
     let now = state.clock.now();

@@ -10,6 +10,7 @@ mod attempt;
 mod cleanup;
 mod error;
 mod job;
+mod places;
 mod poison;
 mod recover;
 mod restore;

@@ -10,6 +10,7 @@ use shared::config::Config;
 use shared::models::DumpOptions;
 use shared::secrets::{self, Secrets};
 use shared::storage::{OpenError, Storage};
+use tokio::sync::Semaphore;
 
 /// What the functions share.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct AppState {
     pub tools: Arc<Tools>,
     /// The clock.
     pub clock: Clock,
+    /// Places for dumps in this program.
+    pub places: Arc<Semaphore>,
 }
 
 /// Why the program cannot start, or ended.
@@ -53,8 +56,14 @@ impl AppState {
             secrets: Secrets::open(&config)?,
             tools: Arc::new(tools),
             clock: Clock::system(),
+            places: Self::places(&config),
             config: Arc::new(config),
         })
+    }
+
+    /// Makes as many places for dumps as the configuration says.
+    pub fn places(config: &Config) -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(config.jobs.concurrent.into()))
     }
 
     /// Returns the limits of a dump with these options.

@@ -18,12 +18,13 @@ use shared::clock::Clock;
 use shared::config::{Config, Source};
 use shared::models::{
     Artifact, Backup, BackupId, BackupJob, BackupState, BackupStatus, Cause, Credentials, Database,
-    DatabaseType, DumpOptions, Endpoint, Failure, JobId, Login, Marks, PlannedBlob, PolicyChoice, Run, Tier,
-    Tls, TriggeredBy, Warnings,
+    DatabaseType, DumpOptions, Endpoint, Engine, EngineId, EngineType, Failure, JobId, Login, Marks,
+    PlannedBlob, PolicyChoice, Run, StoredSecret, Tier, Tls, TriggeredBy, Warnings,
 };
 use shared::secrets::Secrets;
 use shared::storage::{
-    BackupFilter, BlobAddress, ClaimError, ClaimOutcome, CommitOptions, MemoryQueue, Storage, jobs,
+    BackupFilter, BlobAddress, ClaimError, ClaimOutcome, CommitOptions, MemoryQueue, PlaceOutcome, Storage,
+    jobs,
 };
 use tower::ServiceExt as _;
 
@@ -41,6 +42,7 @@ impl Setting {
         storage.prepare(at(NOW)).await.unwrap();
         let state = AppState {
             secrets: Secrets::open(&config).unwrap(),
+            places: AppState::places(&config),
             config: Arc::new(config),
             storage,
             tools: Arc::new(Tools::new(Vec::new())),
@@ -104,6 +106,23 @@ fn database() -> Database {
         compression: true,
         options: DumpOptions::default(),
         tags: BTreeMap::new(),
+        created_at: at("2026-01-01T00:00:00Z"),
+        updated_at: at("2026-01-01T00:00:00Z"),
+        created_by: None,
+    }
+}
+
+fn engine(id: &EngineId, most: u16) -> Engine {
+    Engine {
+        id: id.clone(),
+        name: "Main".to_owned(),
+        engine_type: EngineType::Mysql,
+        endpoint: database().endpoint,
+        login: Login::default(),
+        connection_string: StoredSecret::None,
+        policy_id: None,
+        max_concurrent_backups: most,
+        last_discovery: None,
         created_at: at("2026-01-01T00:00:00Z"),
         updated_at: at("2026-01-01T00:00:00Z"),
         created_by: None,
@@ -175,6 +194,82 @@ async fn a_job_that_finds_its_database_busy_waits_in_the_queue() {
     assert_eq!(waiting.len(), 1);
     assert_eq!(jobs::decode(&waiting[0].0, at(NOW)).unwrap(), second);
     assert!(waiting[0].1.as_secs() >= 1, "{:?}", waiting[0].1);
+}
+
+/// Puts the database on a server that bears so many dumps at once.
+async fn on_a_server(setting: &Setting, most: u16) -> EngineId {
+    let storage = &setting.state.storage;
+    let id: EngineId = "main".parse().unwrap();
+    storage.engines.insert(&engine(&id, most)).await.unwrap();
+    let stored = storage.databases.get(&database().id).await.unwrap().unwrap();
+    let on_engine = Database { engine_id: Some(id.clone()), ..stored.value };
+    storage.databases.update(&on_engine, &stored.etag).await.unwrap();
+    id
+}
+
+#[tokio::test]
+async fn a_job_whose_server_bears_no_more_waits_in_the_queue_and_counts_as_alive() {
+    let (setting, job) = (Setting::new().await, job());
+    let engine = on_a_server(&setting, 1).await;
+    let storage = &setting.state.storage;
+    storage.backups.insert(&job.record()).await.unwrap();
+    let other = JobId::random();
+    let taken = storage.places.take(&engine, 1, (&other, at(NOW)), at(NOW)).await.unwrap();
+    let PlaceOutcome::Granted(mut place) = taken else { panic!("it is free") };
+    let mut pauses = Vec::new();
+    // For three hours somebody else is at work; a job that nobody notes counts as lost after two.
+    for minutes in 0..180 {
+        setting.state.clock.set(at(NOW) + TimeDelta::minutes(minutes));
+        assert!(storage.places.keep(&mut place, setting.state.clock.now()).await.unwrap());
+        assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+        let waiting = setting.queue.take();
+        assert_eq!(waiting.len(), 1, "the message is sent anew, so that its deliveries begin again");
+        pauses.push(waiting[0].1.as_secs());
+    }
+    assert_eq!(
+        (pauses[0], pauses[4], pauses[5], pauses[179]),
+        (10, 10, 2, 2),
+        "the next place is kept for it"
+    );
+    assert!(storage.backups.end_stuck(&*storage.blobs, setting.state.clock.now()).await.unwrap().is_empty());
+    let record = setting.record(&job).await;
+    assert_eq!((record.status(), record.retry_count), (BackupStatus::Pending, 0));
+
+    storage.places.leave(place).await;
+    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    // There is no client tool, so it ends at once, and gives its place back.
+    assert_eq!(setting.record(&job).await.status(), BackupStatus::Failed);
+    let free = storage.places.take(&engine, 1, (&other, at(NOW)), setting.state.clock.now()).await.unwrap();
+    assert!(matches!(free, PlaceOutcome::Granted(_)));
+}
+
+#[tokio::test]
+async fn a_job_that_has_ended_needs_no_place() {
+    let (setting, job) = (Setting::new().await, job());
+    let engine = on_a_server(&setting, 1).await;
+    let places = &setting.state.storage.places;
+    let _taken = places.take(&engine, 1, (&JobId::random(), at(NOW)), at(NOW)).await.unwrap();
+    let failure = Failure::new("Test", "it was ended".to_owned());
+    let record = Backup {
+        state: BackupState::Failed { run: Run::between(at(NOW), at(NOW)), failure },
+        ..job.record()
+    };
+    setting.state.storage.backups.insert(&record).await.unwrap();
+    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    assert!(setting.queue.take().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_runs_no_more_dumps_at_once_than_it_may() {
+    let (setting, job) = (Setting::new().await, job());
+    let taken = setting.state.places.clone().acquire_many_owned(2).await.unwrap();
+    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    assert_eq!(setting.queue.take().len(), 1, "both are taken, as many as there are by default");
+    drop(taken);
+    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    assert!(setting.queue.take().is_empty());
+    assert_eq!(setting.record(&job).await.status(), BackupStatus::Failed, "there is no client tool");
+    assert_eq!(setting.state.places.available_permits(), 2);
 }
 
 #[tokio::test]

@@ -105,6 +105,7 @@ impl World {
         Self {
             state: AppState {
                 secrets: Secrets::open(&config).unwrap(),
+                places: AppState::places(&config),
                 config: Arc::new(config),
                 storage,
                 tools: Arc::new(Tools::standard()),

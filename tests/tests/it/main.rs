@@ -9,5 +9,6 @@ mod keyless;
 mod kills;
 mod main_job;
 mod memory;
+mod places;
 mod plain_tools;
 mod restore;

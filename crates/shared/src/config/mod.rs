@@ -150,6 +150,8 @@ pub struct JobLimits {
     pub deadline: Duration,
     /// How long a dump tool may be silent.
     pub stall: Duration,
+    /// How many dumps one processor runs at once.
+    pub concurrent: u16,
     /// The first and the second pause before a job is tried again.
     pub retry_delays: [Duration; 2],
 }
@@ -300,6 +302,12 @@ fn jobs(source: &Source) -> Result<JobLimits, ConfigError> {
         claim: seconds("CLAIM_SECONDS", 120, 2..=3600)?,
         deadline: seconds("DUMP_TIMEOUT_SECONDS", 3300, 1..=86_400)?,
         stall: seconds("STALL_TIMEOUT_SECONDS", 900, 1..=86_400)?,
+        concurrent: source.parse_within(
+            "MAX_CONCURRENT_BACKUPS",
+            2,
+            1..=32,
+            "a whole number from 1 to 32",
+        )?,
         retry_delays: [
             seconds("RETRY_DELAY_SECONDS", 60, 0..=3600)?,
             seconds("SECOND_RETRY_DELAY_SECONDS", 300, 0..=3600)?,

@@ -128,6 +128,12 @@ impl Database {
     }
 }
 
+/// How many databases of a server are dumped at once where nobody said.
+pub const DEFAULT_CONCURRENT_BACKUPS: u16 = 2;
+
+/// The largest number that can be said.
+pub const MOST_CONCURRENT_BACKUPS: u16 = 100;
+
 /// A database server.
 #[derive(Debug, Clone)]
 pub struct Engine {
@@ -145,6 +151,8 @@ pub struct Engine {
     pub connection_string: StoredSecret,
     /// The default policy of its databases.
     pub policy_id: Option<PolicyId>,
+    /// How many of its databases are dumped at once, by all processors together.
+    pub max_concurrent_backups: u16,
     /// The last discovery that succeeded.
     pub last_discovery: Option<DateTime<Utc>>,
     /// When it was configured.

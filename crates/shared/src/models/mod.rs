@@ -20,7 +20,10 @@ pub use audit::{Actor, AuditAction, AuditEvent, AuditRecord, AuditResource, Audi
 pub use backup::{
     Artifact, Attempt, Backup, BackupJob, BackupState, Cause, DumpProgress, Failure, Lane, PlannedBlob, Run,
 };
-pub use database::{Credentials, Database, Endpoint, Engine, Login, PolicyChoice, StoredSecret};
+pub use database::{
+    Credentials, DEFAULT_CONCURRENT_BACKUPS, Database, Endpoint, Engine, Login, MOST_CONCURRENT_BACKUPS,
+    PolicyChoice, StoredSecret,
+};
 pub use dump_options::{CompressionFormat, DumpOptions, MOST_PATTERNS, NamePattern};
 pub(crate) use ids::derived_text;
 pub use ids::{

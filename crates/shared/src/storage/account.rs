@@ -14,8 +14,8 @@ use super::jobs::RESTORE_QUEUE;
 use super::signer::{LentKey, Signer};
 use super::{
     AccessRequests, AuditLog, AzureBlobs, AzureQueue, AzureTable, Backups, BlobStore, Claims, Databases,
-    Engines, Jobs, Leases, MemoryBlobs, MemoryQueue, MemoryTable, Policies, Queue, Restores, Settings, Slots,
-    StorageError, Table, Users,
+    Engines, Jobs, Leases, MemoryBlobs, MemoryQueue, MemoryTable, Places, Policies, Queue, Restores,
+    Settings, Slots, StorageError, Table, Users,
 };
 use crate::clock::Clock;
 use crate::config::{Config, StorageConfig};
@@ -46,6 +46,8 @@ pub struct Storage {
     pub restores: Restores,
     /// Who does what only one may do at a time.
     pub leases: Leases,
+    /// Places for dumps on the database servers.
+    pub places: Places,
     /// What the scheduler remembers.
     pub slots: Slots,
     /// The queues of jobs.
@@ -141,6 +143,7 @@ impl Storage {
             claims: Claims { history: backups.table.clone(), leases: leases.clone(), ttl: config.jobs.claim },
             backups,
             leases: Leases { table: leases.clone() },
+            places: Places { leases: Leases { table: leases.clone() }, ttl: config.jobs.claim },
             slots: Slots { table: slots.clone() },
             restores: Restores { table: restores.clone(), ttl: config.jobs.claim },
             jobs,

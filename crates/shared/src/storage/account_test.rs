@@ -116,6 +116,7 @@ fn engine(id: &str, name: &str) -> Engine {
         login: Login::default(),
         connection_string: StoredSecret::None,
         policy_id: None,
+        max_concurrent_backups: 2,
         last_discovery: None,
         created_at: at(0),
         updated_at: at(0),

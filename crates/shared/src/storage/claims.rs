@@ -27,6 +27,9 @@ pub const MOST_RETRIES: u32 = 2;
 const END_PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(30)];
 
+/// How often it is noted that a job waits. Far below the time after which it would count as lost.
+const NOTED_EVERY: TimeDelta = TimeDelta::minutes(5);
+
 /// The partition of all leases.
 const PARTITION: &str = "lease";
 
@@ -287,6 +290,30 @@ impl Claims {
             if let Err(error) = self.history.merge(record, &sign, &Expect::Any).await {
                 tracing::warn!(%error, "that a job waits could not be noted");
             }
+        }
+    }
+
+    /// Returns the record of a job that has ended already.
+    pub async fn ended(&self, job: &BackupJob) -> Result<Option<Backup>, StorageError> {
+        let found = self.history.get(&job.record().entity().key).await?;
+        let backup = found.map(|found| Backup::from_entity(&found).map_err(unreadable)).transpose()?;
+        Ok(backup.filter(Backup::is_finished))
+    }
+
+    /// Notes that a job waits for its turn, as [`Claims::claim`] does for one whose database is busy.
+    pub async fn waits(&self, job: &BackupJob, now: DateTime<Utc>) {
+        let key = job.record().entity().key;
+        match self.history.get(&key).await {
+            Ok(Some(found)) => {
+                let noted = Reader(&found).instant("heartbeat_at").unwrap_or(job.created_at);
+                if let Ok(backup) = Backup::from_entity(&found)
+                    && noted + NOTED_EVERY <= now
+                {
+                    self.note_waiting(&key, &backup, now).await;
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "that a job waits could not be noted"),
         }
     }
 

@@ -34,6 +34,11 @@ impl Lease {
     pub fn is_ageing(&self, now: DateTime<Utc>) -> bool {
         self.until - now < self.ttl / 2
     }
+
+    /// Returns when it runs out without being extended.
+    pub(super) fn holds_until(&self) -> DateTime<Utc> {
+        self.until
+    }
 }
 
 impl Leases {
@@ -44,8 +49,18 @@ impl Leases {
         ttl: Duration,
         now: DateTime<Utc>,
     ) -> Result<Option<Lease>, StorageError> {
-        let (key, owner) = (Key::new(PARTITION, name), ClaimId::random());
-        let ttl = TimeDelta::from_std(ttl).unwrap_or(TimeDelta::minutes(2));
+        self.take_at(Key::new(PARTITION, name), ttl, now).await
+    }
+
+    /// Takes the lease that a row stands for.
+    pub(super) async fn take_at(
+        &self,
+        key: Key,
+        ttl: Duration,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Lease>, StorageError> {
+        let owner = ClaimId::random();
+        let ttl = time_delta(ttl);
         let until = now + ttl;
         let properties = Properties::from([
             ("owner".to_owned(), owner.as_str().into()),
@@ -53,16 +68,7 @@ impl Leases {
         ]);
         let written = match self.table.get(&key).await? {
             None => self.table.insert(&Entity::new(key.clone(), properties)).await,
-            // One that cannot be read counts as run out.
-            Some(found) if Reader(&found).instant("expires_at").is_some_and(|end| end > now) => {
-                // A clock that was far ahead must not keep everybody out until then.
-                let is_believable =
-                    Reader(&found).instant("expires_at").is_some_and(|end| end <= now + ttl * 4);
-                if is_believable {
-                    return Ok(None);
-                }
-                self.take_over(&key, &properties, found).await
-            }
+            Some(found) if holds(&found, ttl, now) => return Ok(None),
             Some(found) => self.take_over(&key, &properties, found).await,
         };
         match written {
@@ -122,6 +128,17 @@ impl Leases {
         let own = found.filter(|lease| Reader(lease).text("owner") == Some(owner.as_str()));
         Ok(own.and_then(|lease| lease.etag))
     }
+}
+
+pub(super) fn time_delta(ttl: Duration) -> TimeDelta {
+    TimeDelta::from_std(ttl).unwrap_or(TimeDelta::minutes(2))
+}
+
+/// Tells whether a lease is somebody's. One that cannot be read counts as run out, and so does one that
+/// runs for much longer than leases do: a clock that was far ahead must not keep everybody out until then.
+pub(super) fn holds(lease: &Entity, ttl: TimeDelta, now: DateTime<Utc>) -> bool {
+    let until = Reader(lease).instant("expires_at");
+    until.is_some_and(|until| until > now && until <= now + ttl * 4)
 }
 
 fn is_race(error: &StorageError) -> bool {

@@ -62,6 +62,9 @@ mod memory_blob;
 mod memory_table;
 #[cfg(any(test, feature = "testing"))]
 mod mortal;
+mod places;
+#[cfg(test)]
+mod places_test;
 mod prepare;
 mod queue;
 mod removal;
@@ -113,6 +116,7 @@ pub use memory_blob::MemoryBlobs;
 pub use memory_table::MemoryTable;
 #[cfg(any(test, feature = "testing"))]
 pub use mortal::{Life, Mortal};
+pub use places::{Place, PlaceOutcome, Places};
 pub use queue::{LONGEST_MESSAGE, MemoryQueue, Queue};
 pub use removal::{RemovalError, Removed};
 pub use repository::Versioned;

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 use shared::models::{
     AuthMethod, BackupStatus, CheckResult, CompressionFormat, Consistency, DatabaseType, EngineType,
-    RestoreMode, RestorePhase, Tier, TlsMode, TriggeredBy, UserRole,
+    MOST_CONCURRENT_BACKUPS, RestoreMode, RestorePhase, Tier, TlsMode, TriggeredBy, UserRole,
 };
 
 use super::schema::{
@@ -174,6 +174,7 @@ fn engine() -> Value {
             ("password_secret_name", or_null(text())),
             ("connection_string", described(serde_json::json!({"type": "null"}), "Never shown.")),
             ("policy_id", or_null(id())),
+            ("max_concurrent_backups", whole(1, MOST_CONCURRENT_BACKUPS.into())),
             ("discovery_enabled", described(flag(), "Whether its credentials are complete.")),
             ("last_discovery", or_null(moment())),
             ("created_at", moment()),

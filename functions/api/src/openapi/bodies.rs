@@ -4,6 +4,7 @@
 //! error of a refused request says which rule it broke.
 
 use serde_json::{Value, json};
+use shared::models::MOST_CONCURRENT_BACKUPS;
 
 use super::schema::{
     Members, by_default, described, example, flag, id, list_of, named, object, one_of, or_null, text,
@@ -144,6 +145,13 @@ fn engine_members() -> Members {
         ("password", secret()),
         ("connection_string", secret()),
         ("policy_id", policy()),
+        (
+            "max_concurrent_backups",
+            described(
+                or_null(whole(1, MOST_CONCURRENT_BACKUPS.into())),
+                "How many of its databases are dumped at once. Null is 2.",
+            ),
+        ),
     ];
     [members, tls()].concat()
 }

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use shared::models::{
-    AuthMethod, DatabaseType, Endpoint, Engine, EngineId, EngineType, Host, Login, PolicyId, StoredSecret,
-    Tls, UserName,
+    AuthMethod, DEFAULT_CONCURRENT_BACKUPS, DatabaseType, Endpoint, Engine, EngineId, EngineType, Host,
+    Login, MOST_CONCURRENT_BACKUPS, PolicyId, StoredSecret, Tls, UserName,
 };
 
 use crate::error::ApiError;
@@ -59,6 +59,7 @@ impl NewEngine {
                 login: Login { auth_method: auth_method.or(implied), username, password: StoredSecret::None },
                 connection_string: StoredSecret::None,
                 policy_id,
+                max_concurrent_backups: concurrent(body)?.value().unwrap_or(DEFAULT_CONCURRENT_BACKUPS),
                 last_discovery: None,
                 created_at: now,
                 updated_at: now,
@@ -69,6 +70,11 @@ impl NewEngine {
             discover: body.flag("discover_databases")?.unwrap_or(false),
         })
     }
+}
+
+/// Reads how many dumps a server bears at once.
+fn concurrent(body: &Members) -> Result<Given<u16>, ApiError> {
+    body.number("max_concurrent_backups", 1..=MOST_CONCURRENT_BACKUPS)
 }
 
 /// The members of a body that changes an engine.
@@ -84,6 +90,7 @@ pub(crate) struct EngineFields {
     password: Option<SecretString>,
     connection_string: Option<SecretString>,
     pub policy_id: Given<PolicyId>,
+    max_concurrent_backups: Given<u16>,
     /// Whether all its databases are to use its credentials.
     pub apply_credentials: bool,
     /// Whether all its databases are to follow its policy.
@@ -112,6 +119,7 @@ impl EngineFields {
             password: body.secret("password")?,
             connection_string: body.secret("connection_string")?,
             policy_id: body.parsed("policy_id")?,
+            max_concurrent_backups: concurrent(body)?,
             apply_credentials: body.flag("apply_to_all_databases")?.unwrap_or(false),
             apply_policy: body.flag("apply_policy_to_all_databases")?.unwrap_or(false),
         })
@@ -128,6 +136,11 @@ impl EngineFields {
             endpoint: Endpoint { tls: self.tls.update(current.endpoint.tls)?, ..current.endpoint },
             login: Login { auth_method: auth_method.or(implied), username, password: current.login.password },
             policy_id: self.policy_id.or_keep(current.policy_id),
+            max_concurrent_backups: match self.max_concurrent_backups {
+                Given::Absent => current.max_concurrent_backups,
+                Given::Null => DEFAULT_CONCURRENT_BACKUPS,
+                Given::Value(most) => most,
+            },
             updated_at: now,
             ..current
         };

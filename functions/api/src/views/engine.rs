@@ -24,6 +24,8 @@ pub(crate) struct EngineView {
     /// A secret: the member is there because clients expect it, and is always `null`.
     pub connection_string: Option<()>,
     pub policy_id: Option<PolicyId>,
+    /// How many of its databases are dumped at once.
+    pub max_concurrent_backups: u16,
     pub discovery_enabled: bool,
     pub last_discovery: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
@@ -51,6 +53,7 @@ impl EngineView {
             password_secret_name: secret_name(engine.login.password),
             connection_string: None,
             policy_id: engine.policy_id,
+            max_concurrent_backups: engine.max_concurrent_backups,
             last_discovery: engine.last_discovery,
             created_at: engine.created_at,
             updated_at: engine.updated_at,

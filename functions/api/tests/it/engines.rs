@@ -22,6 +22,7 @@ async fn a_created_engine_is_shown_stored_and_recorded() {
         "host": "db1.example",
         "id": "<id 1>",
         "last_discovery": null,
+        "max_concurrent_backups": 2,
         "name": "db1",
         "password_secret_name": null,
         "policy_id": null,

@@ -95,6 +95,30 @@ async fn credentials_follow_what_is_left_of_them() {
 }
 
 #[tokio::test]
+async fn how_many_dumps_it_bears_at_once_can_be_said() {
+    let world = World::new();
+    let id = world.create_engine("db1", json!({"max_concurrent_backups": 5})).await;
+    let mut lines = vec![world.get(&format!("/engines/{id}")).await["max_concurrent_backups"].to_string()];
+    for value in [json!(1), json!(100), json!(0), json!(101), json!("2"), json!(1.5), json!(null)] {
+        let (status, answer) = put(&world, &id, json!({"max_concurrent_backups": value})).await;
+        lines.push(format!("{status} {} {}", answer["engine"]["max_concurrent_backups"], answer["error"]));
+    }
+    let (_, answer) = put(&world, &id, json!({"name": "other"})).await;
+    lines.push(answer["engine"]["max_concurrent_backups"].to_string());
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    5
+    200 1 null
+    200 100 null
+    400 null "max_concurrent_backups: must be a whole number from 1 to 100, not 0"
+    400 null "max_concurrent_backups: must be a whole number from 1 to 100, not 101"
+    400 null "max_concurrent_backups: must be a whole number from 1 to 100, not a text"
+    400 null "max_concurrent_backups: must be a whole number from 1 to 100, not 1.5"
+    200 2 null
+    2
+    "#);
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_refused_with_its_name_and_stores_nothing() {
     let world = World::new();
     let id = world.create_engine("db1", json!({"password": null})).await;

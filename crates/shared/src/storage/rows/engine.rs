@@ -4,7 +4,7 @@ use super::super::table::{Entity, Key, Value};
 use super::database::{endpoint, login, secret, secret_columns, text, tls_columns};
 use super::read::{Reader, date_time};
 use super::{Row, UnreadableRow, properties};
-use crate::models::{Engine, InvalidId};
+use crate::models::{DEFAULT_CONCURRENT_BACKUPS, Engine, InvalidId, MOST_CONCURRENT_BACKUPS};
 
 /// The partition of all engines, in their own table and in the configuration table, where earlier
 /// systems kept them.
@@ -33,6 +33,7 @@ impl Row for Engine {
                 ("connection_string_sealed", string_sealed),
                 ("connection_string", string),
                 ("policy_id", text(self.policy_id.as_ref())),
+                ("max_concurrent_backups", Value::Int32(self.max_concurrent_backups.into())),
                 ("discovery_enabled", self.has_usable_credentials().into()),
                 ("last_discovery", self.last_discovery.map_or_else(|| "".into(), date_time)),
                 ("created_at", date_time(self.created_at)),
@@ -60,6 +61,10 @@ impl Row for Engine {
                 ["connection_string_secret_name", "connection_string_sealed", "connection_string"],
             ),
             policy_id: row.parse_optional("policy_id")?,
+            max_concurrent_backups: row
+                .number("max_concurrent_backups")
+                .filter(|most| (1..=MOST_CONCURRENT_BACKUPS).contains(most))
+                .unwrap_or(DEFAULT_CONCURRENT_BACKUPS),
             last_discovery: row.instant("last_discovery"),
             created_at,
             updated_at: row.instant("updated_at").unwrap_or(created_at),

@@ -185,6 +185,7 @@ fn an_engine() {
         login: login(StoredSecret::Named("engine-e1".to_owned())),
         connection_string: StoredSecret::None,
         policy_id: None,
+        max_concurrent_backups: 3,
         last_discovery: Some(at(60)),
         created_at: at(0),
         updated_at: at(1),
@@ -203,6 +204,7 @@ fn an_engine() {
     engine_type = "postgresql"
     host = "10.0.0.4"
     last_discovery = "2025-12-05T10:01:00.123456"
+    max_concurrent_backups = 3
     name = "Main"
     password = ""
     password_sealed = ""

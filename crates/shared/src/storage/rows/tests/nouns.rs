@@ -245,8 +245,10 @@ pub(super) fn database() -> impl Strategy<Value = Database> {
 pub(super) fn engine() -> impl Strategy<Value = Engine> {
     let names = (id(), text(), select(EngineType::ALL), endpoint());
     let times = (of(instant()), instant(), instant());
-    (names, login(), secret(), of(id()), times, of(text())).prop_map(
-        |((id, name, engine_type, endpoint), login, connection_string, policy_id, times, created_by)| {
+    let policy = (of(id()), 1..=100_u16);
+    (names, login(), secret(), policy, times, of(text())).prop_map(
+        |((id, name, engine_type, endpoint), login, connection_string, policy, times, created_by)| {
+            let (policy_id, max_concurrent_backups) = policy;
             let (last_discovery, created_at, updated_at) = times;
             Engine {
                 id,
@@ -256,6 +258,7 @@ pub(super) fn engine() -> impl Strategy<Value = Engine> {
                 login,
                 connection_string,
                 policy_id,
+                max_concurrent_backups,
                 last_discovery,
                 created_at,
                 updated_at,
