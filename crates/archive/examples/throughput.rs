@@ -167,6 +167,15 @@ impl BlobStore for Discarding {
         Ok(())
     }
 
+    async fn copy(
+        &self,
+        from: &BlobAddress,
+        _to: &BlobAddress,
+        _metadata: &BTreeMap<String, String>,
+    ) -> Result<(), StorageError> {
+        Err(StorageError::new(StorageErrorKind::NotFound, "copy to blob", from.to_string()))
+    }
+
     async fn properties(&self, _blob: &BlobAddress) -> Result<Option<BlobProperties>, StorageError> {
         Ok(None)
     }

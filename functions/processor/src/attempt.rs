@@ -17,6 +17,7 @@ use crate::artifact;
 use crate::error::AttemptError;
 use crate::places::Places;
 use crate::state::AppState;
+use crate::twin;
 
 /// How often a running attempt shows that it lives, at least.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -59,11 +60,16 @@ async fn make(
         let claim = claim.lock().await;
         (claim.backup.clone(), claim.attempt_bytes())
     };
-    let (database, dump) = begin(state, &backup).await?;
+    let (database, engine) = configuration(state, &backup).await?;
+    let engine = engine.as_ref();
+    let compression = compression(&database);
+    if let Some(artifact) = twin::copy(state, claim, &backup, (&database, engine), compression).await? {
+        return Ok(artifact);
+    }
+    let dump = begin(state, &database, engine).await?;
     tracing::info!(tool = dump.tool(), server = dump.server_version(), "the dump has begun");
 
     let remarks = dump.remarks();
-    let compression = compression(&database);
     let container = database.backup_destination.as_ref().unwrap_or(&state.config.names.container);
     blobs.create_container(container.as_str()).await?;
     let planned = artifact::free_name(blobs, &database, container, compression, state.clock.now()).await?;
@@ -88,23 +94,22 @@ async fn make(
 
 /// Begins the dump. A password that the server refuses may be one that was remembered and has changed
 /// since: it is then read again, and tried once more if it is another one.
-async fn begin(state: &AppState, backup: &Backup) -> Result<(Database, Dump), AttemptError> {
-    let (database, engine) = configuration(state, backup).await?;
-    let (engine, secrets) = (engine.as_ref(), &state.secrets);
+async fn begin(state: &AppState, database: &Database, engine: Option<&Engine>) -> Result<Dump, AttemptError> {
+    let secrets = &state.secrets;
     let connection =
-        connection::for_database(&database, engine, secrets).await.map_err(AttemptError::Connection)?;
+        connection::for_database(database, engine, secrets).await.map_err(AttemptError::Connection)?;
     let (tools, options, limits) = (&state.tools, &database.options, state.limits(&database.options));
-    let begun = dump::dump_with(tools, &target(&database, &connection), options, &limits).await;
+    let begun = dump::dump_with(tools, &target(database, &connection), options, &limits).await;
     let begun = match begun {
         Err(error @ DumpError::AuthenticationFailed { .. }) => {
-            match connection::renewed_for_database(&database, engine, secrets, &connection).await {
-                Some(renewed) => dump::dump_with(tools, &target(&database, &renewed), options, &limits).await,
+            match connection::renewed_for_database(database, engine, secrets, &connection).await {
+                Some(renewed) => dump::dump_with(tools, &target(database, &renewed), options, &limits).await,
                 None => Err(error),
             }
         }
         begun => begun,
     };
-    Ok((database, begun.map_err(AttemptError::Dump)?))
+    begun.map_err(AttemptError::Dump)
 }
 
 /// Returns how the dumps of a database are compressed.
@@ -121,7 +126,7 @@ fn compression(database: &Database) -> Compression {
 }
 
 /// Waits for a call that must come back while the claim holds; one that does not has lost it.
-async fn in_time(
+pub(crate) async fn in_time(
     left: Duration,
     call: impl Future<Output = Result<(), ClaimError>>,
 ) -> Result<(), ClaimError> {

@@ -15,6 +15,7 @@ mod poison;
 mod recover;
 mod restore;
 mod state;
+mod twin;
 
 use axum::Router;
 use axum::routing::post;

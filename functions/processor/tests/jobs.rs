@@ -18,13 +18,13 @@ use shared::clock::Clock;
 use shared::config::{Config, Source};
 use shared::models::{
     Artifact, Backup, BackupId, BackupJob, BackupState, BackupStatus, Cause, Credentials, Database,
-    DatabaseType, DumpOptions, Endpoint, Engine, EngineId, EngineType, Failure, JobId, Login, Marks,
+    DatabaseType, DumpOptions, Endpoint, Engine, EngineId, EngineType, Failure, JobId, Lane, Login, Marks,
     PlannedBlob, PolicyChoice, Run, StoredSecret, Tier, Tls, TriggeredBy, Warnings,
 };
 use shared::secrets::Secrets;
 use shared::storage::{
-    BackupFilter, BlobAddress, ClaimError, ClaimOutcome, CommitOptions, MemoryQueue, PlaceOutcome, Storage,
-    jobs,
+    BackupFilter, BlobAddress, BlobCall, ClaimError, ClaimOutcome, CommitOptions, Fault, FaultyBlobs,
+    MemoryQueue, PlaceOutcome, Storage, StorageErrorKind, jobs,
 };
 use tower::ServiceExt as _;
 
@@ -407,5 +407,122 @@ fn backup(days: i64, tier: Option<Tier>, state: BackupState) -> Backup {
         retry_count: 0,
         marks: Marks::default(),
         state,
+    }
+}
+
+/// A record of the same tick as `job`, of another tier, whose dump is stored.
+async fn dumped_for(setting: &Setting, job: &BackupJob, began: &str) -> Backup {
+    let claims = &setting.state.storage.claims;
+    let ClaimOutcome::Granted(claim) = claims.claim(job, at(began)).await.unwrap() else {
+        panic!("the claim was not granted");
+    };
+    let name = "mysql/shop/20260304_100710.sql.gz";
+    let metadata = [("job_id", job.id.as_str()), ("sha256", "5ca1ab1e"), ("tool", "mysqldump")];
+    setting.commit(name, &metadata).await;
+    let artifact = Artifact {
+        blob_name: name.to_owned(),
+        blob_url: None,
+        container: Some("backups".parse().unwrap()),
+        bytes: Some(6),
+        format: Some("sql.gz".to_owned()),
+        sha256: Some("5ca1ab1e".to_owned()),
+        consistency: None,
+        warnings: ["one table is MyISAM".to_owned()].iter().collect(),
+    };
+    claims.complete(*claim, artifact, at(began) + TimeDelta::seconds(5)).await.unwrap()
+}
+
+fn scheduled(tier: Tier, created_at: &str) -> BackupJob {
+    let cause = Cause::Scheduled { lane: Lane::Tier(tier), slot: at("2026-03-04T10:00:00Z") };
+    BackupJob::new(&database(), cause, (JobId::random(), BackupId::random()), at(created_at))
+}
+
+#[tokio::test]
+async fn the_dump_of_one_tier_serves_the_others_of_its_tick() {
+    let setting = Setting::new().await;
+    let (weekly, daily) = (scheduled(Tier::Weekly, NOW), scheduled(Tier::Daily, NOW));
+    let source = dumped_for(&setting, &weekly, NOW).await;
+
+    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&daily)).await, 200);
+    let copy = setting.record(&daily).await;
+    let (source, artifact) = (source.artifact().unwrap(), copy.artifact().unwrap());
+    assert_ne!(artifact.blob_name, source.blob_name);
+    assert_eq!((&artifact.sha256, artifact.bytes), (&source.sha256, source.bytes));
+    assert_eq!(artifact.warnings, source.warnings);
+    assert_eq!(copy.tier, Some(Tier::Daily));
+    let address = setting.state.storage.locate(artifact);
+    let metadata = setting.state.storage.blobs.properties(&address).await.unwrap().unwrap().metadata;
+    let of = |name: &str| metadata[name].as_str();
+    assert_eq!((of("job_id"), of("tier"), of("backup_id")), (daily.id.as_str(), "daily", copy.id.as_str()));
+    assert_eq!((of("sha256"), of("tool")), ("5ca1ab1e", "mysqldump"));
+
+    // Delivered twice, it has its effect once.
+    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&daily)).await, 200);
+    let blobs = setting.state.storage.blobs.list("backups", "mysql/shop/", None, 10).await.unwrap().blobs;
+    assert_eq!(blobs.len(), 2);
+}
+
+/// Without a client tool, a job that may not copy fails or waits for its next attempt.
+async fn is_not_copied(setting: &Setting, job: &BackupJob) {
+    assert_eq!(setting.deliver("backup_processor", &jobs::encode(job)).await, 200);
+    assert!(setting.record(job).await.artifact().is_none());
+    let blobs = setting.state.storage.blobs.list("backups", "mysql/shop/", None, 10).await.unwrap().blobs;
+    assert!(blobs.len() < 2, "{blobs:?}");
+}
+
+#[tokio::test]
+async fn what_was_dumped_for_something_else_is_not_copied() {
+    // By hand, which asks for a dump of this moment.
+    let setting = Setting::new().await;
+    dumped_for(&setting, &scheduled(Tier::Weekly, NOW), NOW).await;
+    is_not_copied(&setting, &job()).await;
+
+    // Of another tick.
+    let setting = Setting::new().await;
+    dumped_for(&setting, &scheduled(Tier::Weekly, "2026-03-04T10:06:00Z"), NOW).await;
+    is_not_copied(&setting, &scheduled(Tier::Daily, NOW)).await;
+
+    // From a configuration that has changed since.
+    let setting = Setting::new().await;
+    dumped_for(&setting, &scheduled(Tier::Weekly, NOW), NOW).await;
+    let stored = setting.state.storage.databases.get(&"shop".parse().unwrap()).await.unwrap().unwrap();
+    let changed = Database { updated_at: at("2026-03-04T10:07:01Z"), ..stored.value };
+    setting.state.storage.databases.update(&changed, &stored.etag).await.unwrap();
+    is_not_copied(&setting, &scheduled(Tier::Daily, NOW)).await;
+
+    // In another form than is wanted now.
+    let setting = Setting::new().await;
+    dumped_for(&setting, &scheduled(Tier::Weekly, NOW), NOW).await;
+    let stored = setting.state.storage.databases.get(&"shop".parse().unwrap()).await.unwrap().unwrap();
+    let changed = Database { compression: false, ..stored.value };
+    setting.state.storage.databases.update(&changed, &stored.etag).await.unwrap();
+    is_not_copied(&setting, &scheduled(Tier::Daily, NOW)).await;
+
+    // Whose blob is gone.
+    let setting = Setting::new().await;
+    dumped_for(&setting, &scheduled(Tier::Weekly, NOW), NOW).await;
+    let address = BlobAddress::new("backups", "mysql/shop/20260304_100710.sql.gz");
+    assert!(setting.state.storage.blobs.delete(&address).await.unwrap());
+    is_not_copied(&setting, &scheduled(Tier::Daily, NOW)).await;
+}
+
+#[tokio::test]
+async fn a_copy_whose_answer_is_lost_is_found_and_one_that_is_refused_costs_a_dump() {
+    for (fault, status) in [
+        (Fault::Lose(StorageErrorKind::AlreadyExists), BackupStatus::Completed),
+        (Fault::Lose(StorageErrorKind::Unavailable), BackupStatus::Pending),
+        (Fault::Refuse(StorageErrorKind::Invalid), BackupStatus::Failed),
+    ] {
+        let mut setting = Setting::new().await;
+        let daily = scheduled(Tier::Daily, NOW);
+        dumped_for(&setting, &scheduled(Tier::Weekly, NOW), NOW).await;
+        let blobs = setting.state.storage.blobs.clone();
+        setting.state.storage.blobs = Arc::new(FaultyBlobs::over(blobs).with(BlobCall::Copy, 1, fault));
+        assert_eq!(setting.deliver("backup_processor", &jobs::encode(&daily)).await, 200);
+        assert_eq!(setting.record(&daily).await.status(), status, "{fault:?}");
+        // The next delivery finds what the first one had copied.
+        assert_eq!(setting.deliver("backup_processor", &jobs::encode(&daily)).await, 200);
+        let copied = setting.record(&daily).await.artifact().is_some();
+        assert_eq!(copied, status != BackupStatus::Failed, "{fault:?}");
     }
 }

@@ -15,8 +15,9 @@ use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
 use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, StatusCode};
 use azure_core::time::{Duration, OffsetDateTime};
 use azure_storage_blob::models::{
-    BlobClientDeleteOptions, BlobClientGetPropertiesResultHeaders as _, BlobContainerClientListBlobsOptions,
-    BlobItem, BlockBlobClientCommitBlockListOptions, BlockLookupList, DeleteSnapshotsOptionType,
+    BlobClientDeleteOptions, BlobClientGetPropertiesResultHeaders as _, BlobClientStartCopyFromUrlOptions,
+    BlobClientStartCopyFromUrlResultHeaders as _, BlobContainerClientListBlobsOptions, BlobItem,
+    BlockBlobClientCommitBlockListOptions, BlockLookupList, CopyStatus, DeleteSnapshotsOptionType,
     ListBlobsIncludeItem, StorageErrorCode,
 };
 use azure_storage_blob::{BlobClient, BlobClientOptions, BlobContainerClient, BlobContainerClientOptions};
@@ -27,6 +28,9 @@ use url::Url;
 
 use super::blob::{Blob, BlobAddress, BlobListing, BlobProperties, BlobStore, ByteStream, CommitOptions};
 use super::{StorageError, StorageErrorKind, azure_blob_read, blob_rules};
+
+/// How often a copy that takes longer is looked at.
+const COPY_POLL: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The blobs of one account.
 pub struct AzureBlobs {
@@ -163,6 +167,48 @@ impl BlobStore for AzureBlobs {
         }
     }
 
+    async fn copy(
+        &self,
+        from: &BlobAddress,
+        to: &BlobAddress,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), StorageError> {
+        let operation = "copy to blob";
+        blob_rules::check_address(from, operation)?;
+        blob_rules::check_metadata(to, metadata)?;
+        let client = self.blob(to, operation)?;
+        let target = to.to_string();
+        let options = BlobClientStartCopyFromUrlOptions {
+            if_none_match: Some("*".into()),
+            metadata: Some(blob_rules::as_sent(metadata).into_iter().collect()),
+            ..BlobClientStartCopyFromUrlOptions::default()
+        };
+        let mut status = match client.start_copy_from_url(self.url(from), Some(options)).await {
+            Ok(response) => response.copy_status(),
+            Err(error) if exists(&error) => {
+                return Err(
+                    StorageError::new(StorageErrorKind::AlreadyExists, operation, target).because(error)
+                );
+            }
+            Err(error) => return Err(refusal(error, operation, &target)),
+        };
+        // Within an account the copy has nearly always ended by now.
+        loop {
+            match status.map_err(|error| StorageError::from_azure(error, operation, &target))? {
+                Some(CopyStatus::Pending) => {}
+                Some(CopyStatus::Success) | None => return Ok(()),
+                Some(CopyStatus::Failed | CopyStatus::Aborted) => {
+                    self.delete(to).await?;
+                    return Err(StorageError::new(StorageErrorKind::Invalid, operation, target)
+                        .because("the service has given the copy up"));
+                }
+            }
+            tokio::time::sleep(COPY_POLL).await;
+            let response = client.get_properties(None).await;
+            status = response.map_err(|error| refusal(error, operation, &target))?.copy_status();
+        }
+    }
+
     async fn properties(&self, blob: &BlobAddress) -> Result<Option<BlobProperties>, StorageError> {
         let operation = "read the properties of blob";
         let target = blob.to_string();
@@ -173,6 +219,15 @@ impl BlobStore for AzureBlobs {
                 return if error.kind() == StorageErrorKind::NotFound { Ok(None) } else { Err(error) };
             }
         };
+        match response.copy_status().map_err(|error| StorageError::from_azure(error, operation, &target))? {
+            None | Some(CopyStatus::Success) => {}
+            // The service has kept a blob without content.
+            Some(CopyStatus::Failed | CopyStatus::Aborted) => return Ok(None),
+            Some(CopyStatus::Pending) => {
+                return Err(StorageError::new(StorageErrorKind::Unavailable, operation, target)
+                    .because("it is still being copied"));
+            }
+        }
         let read = || -> azure_core::Result<BlobProperties> {
             Ok(BlobProperties {
                 bytes: response.content_length()?.unwrap_or_default(),

@@ -8,9 +8,9 @@ use super::backup_index::Entry;
 use super::backups::Backups;
 use super::filter::{Filter, PARTITION, ROW};
 use super::repository::{self, Versioned, readable};
-use super::rows::{Row as _, history_key, id_in};
+use super::rows::{Row as _, history_key, history_key_bound, id_in};
 use super::table::{ETag, Entity, Key, Query, query_all};
-use crate::models::{Backup, BackupId, JobId};
+use crate::models::{Backup, BackupId, DatabaseId, JobId};
 
 /// How far back rows without an entry are looked for when the index is complete. Our own writers make
 /// every entry before its row, so this is for rows that somebody else wrote a moment ago.
@@ -48,6 +48,22 @@ impl Backups {
             }
             None => Ok(None),
         }
+    }
+
+    /// Reads the records of a database that were made at this very instant, which are those of one tick.
+    pub async fn of_instant(
+        &self,
+        database: &DatabaseId,
+        created_at: DateTime<Utc>,
+    ) -> Result<Vec<Backup>, StorageError> {
+        let first = history_key(created_at, "");
+        let query = Query::matching(Filter::And(vec![
+            Filter::eq(PARTITION, first.partition),
+            Filter::ge(ROW, first.row),
+            Filter::lt(ROW, history_key_bound(created_at)),
+            Filter::eq("database_id", database.as_str()),
+        ]));
+        repository::list(&*self.table, &query).await
     }
 
     /// Reads the records of a job; there is one, but for jobs of earlier systems that came twice.

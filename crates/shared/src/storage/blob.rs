@@ -101,6 +101,19 @@ pub trait BlobStore: fmt::Debug + Send + Sync {
         options: &CommitOptions,
     ) -> Result<(), StorageError>;
 
+    /// Copies a blob as a new one, within the account and by the service itself; the media type comes
+    /// along, the metadata are these.
+    ///
+    /// Fails with `AlreadyExists` when a blob of the new name exists, and with another kind than
+    /// `Unavailable` where the service cannot or may not copy. The copy is whole when this returns; until
+    /// then [`properties`](Self::properties) of the new blob fail with `Unavailable`.
+    async fn copy(
+        &self,
+        from: &BlobAddress,
+        to: &BlobAddress,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), StorageError>;
+
     /// Returns what is known of a blob, or `None` when blob or container do not exist.
     async fn properties(&self, blob: &BlobAddress) -> Result<Option<BlobProperties>, StorageError>;
 

@@ -196,6 +196,13 @@ impl Claims {
         self.write_record(claim, &mark).await
     }
 
+    /// Takes the mark of [`begin_commit`](Self::begin_commit) back: nothing was committed, and the work
+    /// can be cancelled again.
+    pub async fn call_off_commit(&self, claim: &mut Claim) -> Result<(), ClaimError> {
+        let mark = Properties::from([(rows::COMMIT_BEGUN_AT.to_owned(), "".into())]);
+        self.write_record(claim, &mark).await
+    }
+
     async fn extend_lease(&self, claim: &mut Claim, until: DateTime<Utc>) -> Result<(), ClaimError> {
         let lease = Properties::from([("expires_at".to_owned(), date_time(until))]);
         match self.leases.merge(&claim.lease.key, &lease, &Expect::Version(claim.lease.etag.clone())).await {

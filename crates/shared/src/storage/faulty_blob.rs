@@ -1,5 +1,6 @@
 //! Blobs that fail on purpose, for tests.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -19,6 +20,8 @@ pub enum BlobCall {
     Stage,
     /// [`BlobStore::commit`].
     Commit,
+    /// [`BlobStore::copy`].
+    Copy,
     /// [`BlobStore::properties`].
     Properties,
     /// [`BlobStore::download`].
@@ -51,7 +54,12 @@ pub struct FaultyBlobs {
 impl FaultyBlobs {
     /// Wraps a store; without a script, calls pass through.
     pub fn new(inner: impl BlobStore + 'static) -> Self {
-        Self { inner: Arc::new(inner), script: Script::default() }
+        Self::over(Arc::new(inner))
+    }
+
+    /// Wraps a store that others use too.
+    pub fn over(inner: Arc<dyn BlobStore>) -> Self {
+        Self { inner, script: Script::default() }
     }
 
     /// Makes the `nth` call of one kind fail, counted from 1 and over all blobs.
@@ -87,6 +95,15 @@ impl BlobStore for FaultyBlobs {
         options: &CommitOptions,
     ) -> Result<(), StorageError> {
         self.script.play(BlobCall::Commit, "commit blob", self.inner.commit(blob, block_ids, options)).await
+    }
+
+    async fn copy(
+        &self,
+        from: &BlobAddress,
+        to: &BlobAddress,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), StorageError> {
+        self.script.play(BlobCall::Copy, "copy to blob", self.inner.copy(from, to, metadata)).await
     }
 
     async fn properties(&self, blob: &BlobAddress) -> Result<Option<BlobProperties>, StorageError> {

@@ -139,6 +139,33 @@ impl BlobStore for MemoryBlobs {
         Ok(())
     }
 
+    async fn copy(
+        &self,
+        from: &BlobAddress,
+        to: &BlobAddress,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), StorageError> {
+        let operation = "copy to blob";
+        blob_rules::check_address(from, operation)?;
+        blob_rules::check_metadata(to, metadata)?;
+        let mut state = self.state();
+        let at =
+            DateTime::from_timestamp(BEGINNING, 0).map(|start| start + TimeDelta::seconds(state.commits));
+        let source = state.committed(from).cloned();
+        let container = state.container(to, operation)?;
+        if container.committed.contains_key(&to.name) {
+            return Err(StorageError::new(StorageErrorKind::AlreadyExists, operation, to.to_string()));
+        }
+        let mut copy = source
+            .ok_or_else(|| StorageError::new(StorageErrorKind::NotFound, operation, from.to_string()))?;
+        copy.properties.created_at = at;
+        copy.properties.last_modified = at;
+        copy.properties.metadata = blob_rules::as_sent(metadata);
+        container.committed.insert(to.name.clone(), copy);
+        state.commits += 1;
+        Ok(())
+    }
+
     async fn properties(&self, blob: &BlobAddress) -> Result<Option<BlobProperties>, StorageError> {
         blob_rules::check_address(blob, "read the properties of blob")?;
         Ok(self.state().committed(blob).map(|committed| committed.properties.clone()))

@@ -5,6 +5,7 @@
 //! after them: letting a [`Life`] end after 0, 1, 2, … of them visits every such instant. Their names tell
 //! which instants those are.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -195,6 +196,15 @@ impl BlobStore for Mortal<dyn BlobStore> {
         options: &CommitOptions,
     ) -> Result<(), StorageError> {
         self.effect("commit", self.store.commit(blob, block_ids, options)).await
+    }
+
+    async fn copy(
+        &self,
+        from: &BlobAddress,
+        to: &BlobAddress,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), StorageError> {
+        self.effect("copy", self.store.copy(from, to, metadata)).await
     }
 
     async fn properties(&self, blob: &BlobAddress) -> Result<Option<BlobProperties>, StorageError> {

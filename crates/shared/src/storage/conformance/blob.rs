@@ -44,6 +44,7 @@ pub async fn blob_store(store: &dyn BlobStore) {
     unfit_metadata_is_refused(store, &at("unfit")).await;
     an_empty_blob_is_a_blob(store, &at("empty")).await;
     a_deleted_name_is_free(store, &at("deleted")).await;
+    a_copy_is_a_blob_of_its_own(store, &at("copy/from ü"), &at("copy/to")).await;
     a_large_blob_comes_back(store, &at("large")).await;
     odd_names_survive(store, &container).await;
     names_that_would_change_are_refused(store, &container).await;
@@ -149,6 +150,22 @@ async fn a_deleted_name_is_free(store: &dyn BlobStore, blob: &BlobAddress) {
     assert_eq!(download_kind(store, blob).await, StorageErrorKind::NotFound);
     write(store, blob, "after").await;
     assert_eq!(read(store, blob).await, "after");
+}
+
+async fn a_copy_is_a_blob_of_its_own(store: &dyn BlobStore, from: &BlobAddress, to: &BlobAddress) {
+    let metadata = BTreeMap::from([("job_id".to_owned(), "another".to_owned())]);
+    let missing = store.copy(from, to, &metadata).await.unwrap_err();
+    assert_eq!(missing.kind(), StorageErrorKind::NotFound);
+    assert_eq!(store.properties(to).await.unwrap(), None);
+    write(store, from, "content").await;
+    store.copy(from, to, &metadata).await.unwrap();
+    let copy = store.properties(to).await.unwrap().unwrap();
+    assert_eq!((copy.bytes, copy.content_type.as_deref()), (7, Some("application/gzip")));
+    assert_eq!(copy.metadata, metadata);
+    let again = store.copy(from, to, &metadata).await.unwrap_err();
+    assert_eq!(again.kind(), StorageErrorKind::AlreadyExists);
+    assert!(store.delete(from).await.unwrap());
+    assert_eq!(read(store, to).await, "content");
 }
 
 async fn a_large_blob_comes_back(store: &dyn BlobStore, blob: &BlobAddress) {
