@@ -142,6 +142,11 @@ impl Stack {
         self.wait_for_process(&["mysqldump", "mariadb-dump", "pg_dump"]).await
     }
 
+    /// Returns the client that loads a dump.
+    pub async fn load_tool(&self) -> Process {
+        self.wait_for_process(&["mysql", "mariadb", "psql"]).await
+    }
+
     /// Waits for a process of one of these programs below the host.
     ///
     /// # Panics

@@ -4,9 +4,7 @@
 use std::process::ExitCode;
 
 use archive::Progress;
-use dump::Closing;
-use futures::TryStreamExt as _;
-use shared::models::{ContainerName, DatabaseType};
+use shared::models::ContainerName;
 use shared::storage::Storage;
 
 use crate::ending::{interrupted, print};
@@ -61,7 +59,7 @@ async fn verify(
     let backup = load::look_at(storage, found).await?;
     let kind = backup.kind()?;
     let progress = Progress::default();
-    let reading = read(storage, &backup, kind, &progress);
+    let reading = load::prove(storage, &backup, kind, &progress);
     let Some(read) = watch::watched(&progress, backup.bytes(), reading).await else {
         return Err(RestoreError::Interrupted("stopped; nothing is known about the backup"));
     };
@@ -72,22 +70,4 @@ async fn verify(
         size(backup.bytes()),
         size(progress.dumped_bytes()),
     ))
-}
-
-/// Reads everything; tells whether there was a digest to compare with.
-async fn read(
-    storage: &Storage,
-    backup: &load::Backup,
-    kind: DatabaseType,
-    progress: &Progress,
-) -> Result<bool, RestoreError> {
-    let mut opened = archive::open(storage.blobs.as_ref(), backup.address(), progress).await?;
-    let mut closing = Closing::default();
-    while let Some(piece) = opened.content.try_next().await? {
-        closing.push(&piece);
-    }
-    if !closing.is_closed(kind) {
-        return Err(RestoreError::NotClosed(backup.address().to_string()));
-    }
-    Ok(opened.properties.metadata.contains_key(archive::metadata::SHA256))
 }

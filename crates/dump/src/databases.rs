@@ -44,10 +44,12 @@ pub async fn create_database(
     server.run(&statements::create(target.kind, &target.database, texts.as_ref())).await
 }
 
-/// Drops a database.
+/// Drops a database, whoever is connected to it: a client that was killed leaves its last statement at work
+/// on the server.
 pub async fn drop_database(tools: &Tools, target: &Target, limits: &Limits) -> Result<(), DumpError> {
     target.check_database()?;
     let server = Session::open(tools, target, limits).await?;
+    server.disconnect(&target.database).await;
     server.run(&statements::drop(target.kind, &target.database)).await
 }
 
@@ -131,6 +133,30 @@ impl<'a> Session<'a> {
             return Ok(output.stdout);
         }
         Err(failure(&target, self.client.name, output.ending, &output.said))
+    }
+
+    /// Ends all sessions in a database, as far as the user may; the others keep it from being dropped.
+    async fn disconnect(&self, database: &str) {
+        let ended = match self.target.kind {
+            DatabaseType::Mysql => self.kill_sessions(database).await,
+            DatabaseType::Postgresql | DatabaseType::Sqlserver | DatabaseType::AzureSql => {
+                self.run(&statements::disconnect(database)).await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::info!(%error, "the sessions in a database could not be ended");
+        }
+    }
+
+    async fn kill_sessions(&self, database: &str) -> Result<(), DumpError> {
+        let sessions = self.ask(&statements::sessions_query(database)).await?;
+        for session in sessions.lines().filter_map(|line| line.trim().parse::<u64>().ok()) {
+            // One that has ended in the meantime is an error to the server, and fine.
+            if let Err(error) = self.run(&format!("KILL {session}")).await {
+                tracing::info!(%error, session, "a session could not be ended");
+            }
+        }
+        Ok(())
     }
 
     /// Renames both databases of PostgreSQL in one transaction, and drops the old one.

@@ -22,7 +22,9 @@
 mod classify;
 mod closing;
 mod databases;
+mod definers;
 mod error;
+mod heads;
 pub mod launcher;
 mod mysql;
 mod neutralise;

@@ -6,10 +6,12 @@
 use secrecy::ExposeSecret;
 use shared::models::{Consistency, DumpOptions, NamePattern, TlsMode};
 
+use crate::definers::{Account, Accounts};
 use crate::error::DumpError;
 use crate::option_file::OptionFile;
 use crate::process::{AuthorityBy, Invocation};
 use crate::remarks::Remarks;
+use crate::server::name_from_hex;
 use crate::target::{Limits, Target};
 use crate::tls;
 use crate::tools::Tool;
@@ -42,6 +44,39 @@ pub(crate) const SURVEY_QUERY: &str = "SELECT \
 /// Asks for the names of all tables and views, in hexadecimal, so that any name stays on its line.
 pub(crate) const TABLES_QUERY: &str = "SELECT HEX(CONVERT(TABLE_NAME USING utf8mb4)) \
     FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()";
+
+/// Asks who the user is on the server, in hexadecimal, and what it may.
+pub(crate) const OWN_RIGHTS_QUERY: &str = "SELECT CONCAT('u ', HEX(CONVERT(CURRENT_USER() USING utf8mb4))); \
+    SELECT CONCAT('r ', PRIVILEGE_TYPE) FROM information_schema.USER_PRIVILEGES \
+    WHERE GRANTEE = CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), ''''); SHOW GRANTS";
+
+/// Asks for all users and roles, in hexadecimal.
+pub(crate) const ACCOUNTS_QUERY: &str =
+    "SELECT HEX(CONVERT(User USING utf8mb4)), HEX(CONVERT(Host USING utf8mb4)) FROM mysql.user";
+
+/// The rights to name another user than oneself as a definer; their names have changed over the years.
+pub(crate) const NAMING_OTHERS: [&str; 4] = ["SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER"];
+
+/// Reads the answers about users; what was not answered counts as allowed.
+pub(crate) fn accounts(rights: Option<&str>, known: Option<&str>) -> Accounts {
+    let account = |user: &str, host: &str| Account { user: user.to_owned(), host: host.to_owned() }.normal();
+    let text = |hex: &str| if hex.is_empty() { Some(String::new()) } else { name_from_hex(hex) };
+    let known = known.map(|answer| {
+        let read = |line: &str| {
+            let (user, host) = line.split_once('\t')?;
+            Some(account(&text(user)?, &text(host.trim_end())?))
+        };
+        answer.lines().filter_map(read).collect()
+    });
+    let Some(rights) = rights else { return Accounts { known, own: None, may_name_others: true } };
+    let own = rights.lines().find_map(|line| text(line.strip_prefix("u ")?));
+    let own = own.and_then(|name| name.rsplit_once('@').map(|(user, host)| account(user, host)));
+    // Of the rights that come with a role nothing is known here.
+    let has_role = |line: &str| line.starts_with("GRANT ") && !line.contains(" ON ");
+    let may = |line: &str| line.strip_prefix("r ").is_some_and(|right| NAMING_OTHERS.contains(&right));
+    let may_name_others = rights.lines().any(|line| may(line) || has_role(line));
+    Accounts { known, own, may_name_others }
+}
 
 /// What in a database needs care when it is dumped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -349,6 +384,20 @@ mod tests {
         assert_eq!(said("0\t0\t0\t0\n"), (Some(Consistency::Snapshot), 0));
         assert_eq!(said("0\t2\t0\t0\n"), (Some(Consistency::Snapshot), 0));
         assert_eq!(said("0\t2\t1\t3\n"), (Some(Consistency::PerTable), 2));
+    }
+
+    #[test]
+    fn whom_a_server_takes_as_definers_is_read_from_its_answers() {
+        let read = |rights: &str, known: Option<&str>| accounts(Some(rights), known);
+        let found =
+            read("u 6261636B75704025\nr SELECT\nr SET USER\n", Some("6D65\t4C4F43414C\n726F6C65\t\n"));
+        let account = |user: &str, host: &str| Account { user: user.to_owned(), host: host.to_owned() };
+        assert_eq!(found.own, Some(account("backup", "%")));
+        assert_eq!(found.known, Some([account("me", "local"), account("role", "")].into()));
+        assert!(found.may_name_others);
+        assert!(!read("u 61402562\nr SELECT\nGRANT SELECT ON *.* TO a\n", None).may_name_others);
+        assert!(read("u 61402562\nGRANT `admin`@`%` TO `a`@`%`\n", None).may_name_others);
+        assert!(accounts(None, None).may_name_others);
     }
 
     #[test]

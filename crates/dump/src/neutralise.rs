@@ -32,13 +32,14 @@ pub(crate) struct Neutraliser {
     /// The beginning of the dump until there is enough of it, then its latest bytes.
     held: BytesMut,
     head_passed: bool,
+    told: Vec<&'static str>,
 }
 
 impl Neutraliser {
     /// Makes a stream for a server of this kind and major version.
     pub(crate) fn new(kind: DatabaseType, server_major: u32) -> Self {
         let old_server = kind == DatabaseType::Postgresql && server_major < 17;
-        Self { kind, old_server, held: BytesMut::new(), head_passed: false }
+        Self { kind, old_server, held: BytesMut::new(), head_passed: false, told: Vec::new() }
     }
 
     /// Takes the next piece of the dump and returns what can be passed on.
@@ -64,8 +65,13 @@ impl Neutraliser {
         [before, piece.slice(..rest.len())]
     }
 
+    /// Tells what was left out, once the head has passed.
+    pub(crate) fn told(&self) -> impl Iterator<Item = String> {
+        self.told.iter().map(|told| (*told).to_owned())
+    }
+
     /// Returns the last bytes, or nothing if the dump is not whole.
-    pub(crate) fn finish(mut self) -> Option<Bytes> {
+    pub(crate) fn finish(&mut self) -> Option<Bytes> {
         if !self.head_passed {
             self.pass_head();
         }
@@ -75,7 +81,7 @@ impl Neutraliser {
         if self.kind == DatabaseType::Postgresql {
             blank_last_unrestrict(&mut self.held);
         }
-        Some(self.held.freeze())
+        Some(self.held.split().freeze())
     }
 
     fn pass_head(&mut self) {
@@ -84,29 +90,36 @@ impl Neutraliser {
             DatabaseType::Mysql => {
                 if SANDBOX.iter().any(|line| self.held.starts_with(line)) {
                     blank_line(&mut self.held, 0);
+                    self.told.push("the line that switches MariaDB's client to its sandbox was left out");
                 }
             }
-            DatabaseType::Postgresql => blank_head(&mut self.held, self.old_server),
+            DatabaseType::Postgresql => self.told = blank_head(&mut self.held, self.old_server),
             DatabaseType::Sqlserver | DatabaseType::AzureSql => {}
         }
     }
 }
 
-/// Blanks what a client or a server may not know in the settings before the first statement of weight.
-fn blank_head(bytes: &mut [u8], old_server: bool) {
+/// Blanks what a client or a server may not know in the settings before the first statement of weight, and
+/// tells what that was.
+fn blank_head(bytes: &mut [u8], old_server: bool) -> Vec<&'static str> {
+    let mut told = Vec::new();
     let mut start = 0;
     while start < bytes.len() {
         let line = line_at(bytes, start);
         let length = line.len();
         let setting = line.starts_with(b"SET ") || line.starts_with(b"SELECT pg_catalog.set_config(");
-        if line.starts_with(b"\\restrict ") || (old_server && line.starts_with(b"SET transaction_timeout = "))
-        {
+        if line.starts_with(b"\\restrict ") {
+            told.push("the dump's own word for psql's restricted mode was left out");
+            blank_line(bytes, start);
+        } else if old_server && line.starts_with(b"SET transaction_timeout = ") {
+            told.push("the setting transaction_timeout, which the target does not know, was left out");
             blank_line(bytes, start);
         } else if !(setting || line.trim_ascii().is_empty() || line.starts_with(b"--")) {
-            return;
+            return told;
         }
         start += length + 1;
     }
+    told
 }
 
 /// Blanks the last `\unrestrict`, if nothing but blank lines follows it.

@@ -3,6 +3,7 @@
 use shared::models::{Check, CheckResult, DatabaseType, RestoreMode};
 
 use crate::error::DumpError;
+use crate::mysql::NAMING_OTHERS;
 use crate::origin::Origin;
 use crate::server::{Server, discover, identify, name_from_hex, question};
 use crate::target::{Limits, Target};
@@ -227,8 +228,9 @@ async fn mysql_rights(tools: &Tools, target: &Target, limits: &Limits) -> Check 
         );
         return check("privileges", CheckResult::Warn, message);
     }
-    if !["SUPER", "SET USER", "SET_USER_ID", "SET_ANY_DEFINER"].iter().any(|right| rights.contains(right)) {
-        let message = "views and routines of other definers cannot be made without SUPER or SET USER";
+    if !NAMING_OTHERS.iter().any(|right| rights.contains(right)) {
+        let message =
+            "without SUPER or SET USER, views and routines of other definers will belong to this user";
         return check("privileges", CheckResult::Warn, message);
     }
     check(
@@ -268,6 +270,10 @@ mod tests {
         assert_eq!(result(Some("14.9"), &postgresql), CheckResult::Ok);
         assert_eq!(result(Some("17.1"), &postgresql), CheckResult::Warn);
         assert_eq!(result(None, &postgresql), CheckResult::Warn);
+        let origin = Origin { server_version: Some("15.18 (Debian)".to_owned()), ..Origin::default() };
+        let older = version(&origin, &Version::of_postgresql_server("14.9"));
+        assert_eq!(older.result, CheckResult::Warn);
+        insta::assert_snapshot!(older.message, @"the backup is from 15.18 (Debian), the server is 14.9, which is older: it may not know all that the backup holds");
         let mariadb = Version::of_mysql_server("10.11.19-MariaDB");
         assert_eq!(result(Some("10.6.1-MariaDB"), &mariadb), CheckResult::Ok);
         assert_eq!(result(Some("11.4.1-MariaDB"), &mariadb), CheckResult::Warn);

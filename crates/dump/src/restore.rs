@@ -21,13 +21,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::classify::{Cause, cause, failure};
+use crate::definers::Definers;
 use crate::error::{DumpError, RestoreError, TargetState};
 use crate::mysql;
 use crate::neutralise::Neutraliser;
 use crate::postgresql;
 use crate::process::{Ending, Invocation, Running};
 use crate::redact::Said;
-use crate::server::{Server, identify};
+use crate::server::{Server, accounts, identify};
 use crate::sqlserver::{self, Guard, Watch};
 use crate::target::{Limits, Target};
 use crate::tools::Tools;
@@ -39,6 +40,8 @@ pub struct Restored {
     pub bytes: u64,
     /// The version of the server in its own words.
     pub server_version: String,
+    /// What of the dump was left out or changed on the way, since the target does not take it.
+    pub adapted: Vec<String>,
     /// The time it took, from the call to the client's end.
     pub elapsed: Duration,
 }
@@ -80,6 +83,10 @@ where
         deadline: began + limits.deadline,
     };
     let mut neutraliser = Neutraliser::new(target.kind, server.version.major());
+    let mut definers = match target.kind {
+        DatabaseType::Mysql => Some(Definers::new(accounts(tools, target, limits).await, &server.version)),
+        DatabaseType::Postgresql | DatabaseType::Sqlserver | DatabaseType::AzureSql => None,
+    };
     let mut input = pin!(input);
     let mut bytes = 0;
     while let Some(piece) = load.waiting(input.next()).await? {
@@ -91,11 +98,19 @@ where
             }
         };
         bytes += piece.len() as u64;
-        for piece in neutraliser.push(&piece) {
+        let pieces = match &mut definers {
+            Some(definers) => definers.push(&piece),
+            None => vec![piece],
+        };
+        for piece in pieces.iter().flat_map(|piece| neutraliser.push(piece)) {
             load.look_at(&piece)?;
             load.write(&piece).await?;
         }
         progress(bytes);
+    }
+    let rest = definers.as_mut().map(Definers::finish).unwrap_or_default();
+    for piece in neutraliser.push(&rest) {
+        load.write(&piece).await?;
     }
     let Some(end) = neutraliser.finish() else {
         load.running.kill();
@@ -109,7 +124,9 @@ where
     }
     load.stdin = None;
     load.verdict().await?;
-    Ok(Restored { bytes, server_version: server.version.text, elapsed: began.elapsed() })
+    let told = definers.as_ref().map(Definers::told).unwrap_or_default();
+    let adapted = neutraliser.told().chain(told).collect();
+    Ok(Restored { bytes, adapted, server_version: server.version.text, elapsed: began.elapsed() })
 }
 
 /// Builds the command for the server that was found.

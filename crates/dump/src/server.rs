@@ -11,6 +11,7 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use crate::classify::failure;
+use crate::definers::Accounts;
 use crate::error::DumpError;
 use crate::mysql::{self, Survey};
 use crate::postgresql;
@@ -130,6 +131,14 @@ pub(crate) async fn question(
 ) -> Result<String, DumpError> {
     let target = Target { database: String::new(), ..target.clone() };
     ask(tools, &target, limits, Question::Other(query)).await.map(|answer| answer.text)
+}
+
+/// Finds out whom a MySQL or MariaDB server takes as definers. What it does not tell counts as allowed.
+pub(crate) async fn accounts(tools: &Tools, target: &Target, limits: &Limits) -> Accounts {
+    let rights = question(tools, target, limits, mysql::OWN_RIGHTS_QUERY).await;
+    let known = question(tools, target, limits, mysql::ACCOUNTS_QUERY).await;
+    let known = known.inspect_err(|error| tracing::info!(%error, "the server does not list its users"));
+    mysql::accounts(rights.ok().as_deref(), known.ok().as_deref())
 }
 
 /// What a server can be asked.

@@ -83,6 +83,23 @@ pub(crate) fn drop(kind: DatabaseType, name: &str) -> String {
     format!("DROP DATABASE {}", quoted(kind, name))
 }
 
+/// Writes the statement that ends all other sessions in a database of PostgreSQL.
+pub(crate) fn disconnect(name: &str) -> String {
+    format!(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = {} \
+         AND pid <> pg_backend_pid()",
+        text(name)
+    )
+}
+
+/// Asks for the sessions in a database of MySQL or MariaDB, which may tell names apart by the case of letters.
+pub(crate) fn sessions_query(name: &str) -> String {
+    format!(
+        "SELECT ID FROM information_schema.PROCESSLIST WHERE CAST(DB AS BINARY) = 0x{} AND ID <> CONNECTION_ID()",
+        hex(name)
+    )
+}
+
 /// Writes the statement that gives a database of PostgreSQL another name.
 pub(crate) fn rename(name: &str, to: &str) -> String {
     let quoted = |name| quoted(DatabaseType::Postgresql, name);

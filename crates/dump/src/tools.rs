@@ -264,11 +264,12 @@ pub struct Installed {
 
 /// The client programs that are used: their names in messages, the names of their files, and what they
 /// come with.
-const KNOWN: [(&str, &[&str], &str); 4] = [
+const KNOWN: [(&str, &[&str], &str); 5] = [
     ("mysql", &["mysql", "mariadb"], MYSQL_PACKAGE),
     ("mysqldump", &["mysqldump", "mariadb-dump"], MYSQL_PACKAGE),
     ("psql", &["psql"], POSTGRESQL_PACKAGE),
     ("pg_dump", &["pg_dump"], POSTGRESQL_PACKAGE),
+    ("sqlcmd", &["sqlcmd"], SQLCMD_PACKAGE),
 ];
 
 /// A file and when it was last changed.

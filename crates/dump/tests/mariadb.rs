@@ -101,6 +101,59 @@ async fn restoring_over_an_older_state_brings_the_dumped_state_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn definers_that_the_target_does_not_have_become_the_user_of_the_restore() {
+    let server = Server::get();
+    server.create("definers");
+    server.sql(
+        "definers",
+        "CREATE USER gone@'%', `kept``one`@'%'; GRANT ALL ON *.* TO gone@'%';
+         CREATE TABLE t (v TEXT);
+         INSERT INTO t VALUES (';\nCREATE DEFINER=`gone`@`%` VIEW v AS SELECT 1;\n'), ('\\\\'), ('`');
+         CREATE DEFINER=gone@'%' SQL SECURITY DEFINER VIEW seen AS SELECT v FROM t;
+         CREATE DEFINER=gone@'%' EVENT e ON SCHEDULE EVERY 1 YEAR DISABLE DO SELECT 1;
+         CREATE DEFINER=gone@'%' TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET NEW.v = CONCAT(NEW.v, ';');
+         CREATE DEFINER=gone@'%' FUNCTION f() RETURNS TEXT RETURN '\nCREATE DEFINER=`gone`@`%` VIEW v';
+         CREATE DEFINER=`kept``one`@'%' PROCEDURE p() SELECT 1;",
+    );
+    let rows = server.sql("definers", "SELECT HEX(v) FROM t ORDER BY 1; SELECT HEX(f());");
+    let dump = dumped(&server.target("definers")).await;
+    server.sql("", "DROP USER gone@'%';");
+    server.create("definers copy");
+    let restored = restored(&server.target("definers copy"), dump).await.unwrap();
+    let definers = "SELECT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()
+        UNION ALL SELECT DEFINER FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()
+        UNION ALL SELECT DEFINER FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()
+        UNION ALL SELECT DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() ORDER BY 1;";
+    let found = server.sql("definers copy", definers);
+    assert_eq!(found, "backup@%\nbackup@%\nbackup@%\nbackup@%\nkept`one@%\n");
+    assert_eq!(server.sql("definers copy", "SELECT HEX(v) FROM t ORDER BY 1; SELECT HEX(f());"), rows);
+    let told = restored.adapted.join("\n");
+    assert!(told.contains("`gone`@`%` does not exist on the target: 4 of its"), "{told}");
+    assert!(told.contains("sandbox") && !told.contains("kept"), "{told}");
+    // Such a database can be dumped again, which with a missing definer it could not.
+    dumped(&server.target("definers copy")).await;
+    server.sql("", "DROP USER `kept``one`@'%';");
+}
+
+/// A user without the right to name others, as administrators of hosted servers are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_may_not_name_others_restores_as_itself() {
+    let server = Server::get();
+    server.create("hosted");
+    server.sql("hosted", "CREATE DEFINER=root@localhost VIEW v AS SELECT 1 AS one;");
+    let dump = dumped(&server.target("hosted")).await;
+    server.create("hosted copy");
+    server.sql("", "CREATE USER hosted@'%' IDENTIFIED BY 'x'; GRANT ALL ON `hosted copy`.* TO hosted@'%';");
+    let target =
+        Target { username: "hosted".to_owned(), password: "x".into(), ..server.target("hosted copy") };
+    let told = restored(&target, dump).await.unwrap().adapted.join("\n");
+    assert!(told.contains("`root`@`localhost` may not be named"), "{told}");
+    let found =
+        server.sql("", "SELECT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = 'hosted copy';");
+    assert_eq!(found, "hosted@%\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_history_of_tables_comes_back() {
     let server = Server::get();
     server.create("history");

@@ -4,7 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "signs of life are compared with the clock of the system")]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use archive::{Compression, Destination, Progress};
 use axum::body::Body;
@@ -23,7 +23,10 @@ use shared::models::{
     RestoreProgress, Run, StoredSecret, Tls, Warnings,
 };
 use shared::secrets::Secrets;
-use shared::storage::{BlobAddress, CommitOptions, Storage, restores};
+use shared::storage::{
+    BlobAddress, BlobStore, CommitOptions, Jobs, Life, MemoryBlobs, MemoryQueue, MemoryTable, Mortal, Signer,
+    Storage, Table, restores,
+};
 use tower::ServiceExt as _;
 
 const NASTY_MARIADB: &str = include_str!("../../../tests/fixtures/mariadb/nasty.sql");
@@ -87,6 +90,11 @@ fn old(kind: DatabaseType, database: &str) -> String {
     describe(kind, database)
 }
 
+fn drop_database(kind: DatabaseType, database: &str) {
+    let (maintenance, quote) = if is_mysql(kind) { ("", '`') } else { ("postgres", '"') };
+    sql(kind, maintenance, &format!("DROP DATABASE {quote}{database}{quote};"));
+}
+
 /// Tells which databases of its own a restore has left.
 async fn left_over(kind: DatabaseType, restore: &Restore) -> Vec<String> {
     let there = dump::discover(&Tools::standard(), &target(kind, ""), &Limits::default()).await.unwrap();
@@ -95,14 +103,19 @@ async fn left_over(kind: DatabaseType, restore: &Restore) -> Vec<String> {
 
 struct World {
     state: AppState,
+    tables: Mutex<BTreeMap<String, Arc<dyn Table>>>,
+    blobs: MemoryBlobs,
 }
 
 impl World {
     async fn new() -> Self {
         let config = Config::read(&Source::of(&[])).unwrap();
-        let (storage, _) = Storage::memory(&config);
+        let (tables, blobs) = (Mutex::default(), MemoryBlobs::default());
+        let storage = storage(&config, &tables, &blobs, &Life::endless());
         storage.prepare(Utc::now()).await.unwrap();
         Self {
+            tables,
+            blobs,
             state: AppState {
                 secrets: Secrets::open(&config).unwrap(),
                 places: AppState::places(&config),
@@ -143,13 +156,52 @@ impl World {
         self.state.storage.restores.get(&restore.id).await.unwrap().unwrap().value
     }
 
-    async fn deliver(&self, function: &str, id: &RestoreId) {
-        let data = json!({ "msg": Value::String(restores::encode(id)).to_string() });
-        let body = json!({ "Data": data, "Metadata": { "DequeueCount": "1" } }).to_string();
-        let request = Request::post(format!("/{function}")).header("content-type", "application/json");
-        let answer = app(self.state.clone()).oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
-        assert_eq!(answer.status().as_u16(), 200);
+    /// Delivers the message to a processor that dies after so many effects on what is stored; `None` when it
+    /// has died.
+    async fn deliver_to_mortal(&self, effects: u64, id: &RestoreId) -> Option<()> {
+        let life = Life::of(effects);
+        let storage = storage(&self.state.config, &self.tables, &self.blobs, &life);
+        let state = AppState { storage, ..self.state.clone() };
+        life.live(deliver(&state, "restore_processor", id)).await
     }
+
+    /// Lets the claim of a dead processor run out.
+    async fn outlive_claim(&self, id: &RestoreId) {
+        let restores = &self.state.storage.restores;
+        let found = restores.get(id).await.unwrap().unwrap();
+        let heartbeat_at = found.value.heartbeat_at.map(|at| at - TimeDelta::hours(1));
+        restores.update(&Restore { heartbeat_at, ..found.value }, &found.etag).await.unwrap();
+    }
+
+    async fn deliver(&self, function: &str, id: &RestoreId) {
+        deliver(&self.state, function, id).await;
+    }
+}
+
+/// Opens storage in memory as a program with this life does.
+fn storage(
+    config: &Config,
+    tables: &Mutex<BTreeMap<String, Arc<dyn Table>>>,
+    blobs: &MemoryBlobs,
+    life: &Life,
+) -> Storage {
+    let table = |name: &str| -> Arc<dyn Table> {
+        let mut tables = tables.lock().unwrap();
+        let inner = tables.entry(name.to_owned()).or_insert_with(|| Arc::new(MemoryTable::default()));
+        Arc::new(Mortal::new(name, Arc::clone(inner), life))
+    };
+    let queue = || Arc::new(MemoryQueue::default());
+    let blobs: Arc<dyn BlobStore> = Arc::new(blobs.clone());
+    let jobs = Jobs::new(queue(), queue(), queue());
+    Storage::assemble(config, table, jobs, Arc::new(Mortal::new("blobs", blobs, life)), Signer::None)
+}
+
+async fn deliver(state: &AppState, function: &str, id: &RestoreId) {
+    let data = json!({ "msg": Value::String(restores::encode(id)).to_string() });
+    let body = json!({ "Data": data, "Metadata": { "DequeueCount": "1" } }).to_string();
+    let request = Request::post(format!("/{function}")).header("content-type", "application/json");
+    let answer = app(state.clone()).oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
 }
 
 fn restore(kind: DatabaseType, blob_name: String, sha256: Option<String>) -> Restore {
@@ -172,6 +224,7 @@ fn restore(kind: DatabaseType, blob_name: String, sha256: Option<String>) -> Res
         keep_failed: false,
         requested_by: "a@example.org".to_owned(),
         created_at: Utc::now(),
+        sent_at: None,
         status: BackupStatus::Pending,
         phase: RestorePhase::Waiting,
         failed_in: None,
@@ -180,9 +233,11 @@ fn restore(kind: DatabaseType, blob_name: String, sha256: Option<String>) -> Res
         heartbeat_at: None,
         progress: RestoreProgress::default(),
         work_database: None,
+        has_made: false,
         run: Run::default(),
         failure: None,
         failed_line: None,
+        adapted: Warnings::default(),
         warnings: Warnings::default(),
     }
 }
@@ -356,6 +411,70 @@ async fn a_restore_whose_processor_was_killed_leaves_the_old_database_and_is_not
         world.deliver("restore_poison", &ended.id).await;
         let after = world.state.storage.restores.get(&ended.id).await.unwrap().unwrap().value;
         assert_eq!(message(&after), message(&ended));
+    }
+}
+
+/// The processor dies before its first, second, … effect on what is stored; another one is given the message.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_processor_that_dies_between_any_two_effects_leaves_the_old_or_the_new_and_nothing_half() {
+    for kind in KINDS {
+        let world = World::new().await;
+        create(kind, "mortal source");
+        sql(kind, "mortal source", "CREATE TABLE new (v int); INSERT INTO new VALUES (1), (2);");
+        let after = describe(kind, "mortal source");
+        let mut before = old(kind, "mortal old");
+        let backup = world.backed_up(kind, "mortal source").await;
+        let new = |name: &str| Restore { database: name.parse().unwrap(), ..backup.clone() };
+        let replace = Restore { mode: RestoreMode::Replace, ..new("mortal old") };
+        let mut outcomes = BTreeMap::new();
+        // A new database is renamed in the end with PostgreSQL, and has its name from the beginning with MariaDB.
+        let wishes = if is_mysql(kind) { vec![new("mortal new"), replace] } else { vec![replace] };
+        for wish in wishes {
+            // What comes before the third effect is the claim, and the questions beforehand.
+            for effects in 3.. {
+                let restore = Restore { id: RestoreId::random(), ..wish.clone() };
+                world.state.storage.restores.insert(&restore).await.unwrap();
+                let alive = world.deliver_to_mortal(effects, &restore.id).await.is_some();
+                if !alive {
+                    world.outlive_claim(&restore.id).await;
+                    world.deliver("restore_processor", &restore.id).await;
+                }
+                let ended = world.state.storage.restores.get(&restore.id).await.unwrap().unwrap().value;
+                let place = format!("{kind} {}, {effects} effects: {}", wish.mode, message(&ended));
+                assert!(left_over(kind, &restore).await.is_empty(), "{place}");
+                let names = dump::discover(&world.state.tools, &target(kind, ""), &Limits::default()).await;
+                let is_there = names.unwrap().iter().any(|name| name == restore.database.as_str());
+                *outcomes.entry((wish.mode.as_str(), ended.status.as_str())).or_insert(0) += 1;
+                match (ended.status, wish.mode) {
+                    (BackupStatus::Completed, _) => {
+                        assert_same(&after, &describe(kind, restore.database.as_str()));
+                        drop_database(kind, restore.database.as_str());
+                        if wish.mode == RestoreMode::Replace {
+                            before = old(kind, restore.database.as_str());
+                        }
+                    }
+                    (BackupStatus::Failed, RestoreMode::Replace) => {
+                        assert!(message(&ended).contains("not begun again by itself"), "{place}");
+                        assert_same(&before, &describe(kind, restore.database.as_str()));
+                    }
+                    // Of a database that it has perhaps not made itself, the record tells.
+                    (BackupStatus::Failed, RestoreMode::New) if is_there => {
+                        assert!(is_mysql(kind) && message(&ended).contains("may be there"), "{place}");
+                        drop_database(kind, restore.database.as_str());
+                    }
+                    (BackupStatus::Failed, RestoreMode::New) => {
+                        assert!(message(&ended).contains("not begun again by itself"), "{place}");
+                    }
+                    _ => panic!("{place}"),
+                }
+                if alive {
+                    break;
+                }
+            }
+        }
+        // In the beginning nothing was written, in the end everything; what is between has failed.
+        assert!(outcomes[&("replace", "completed")] >= 2, "{outcomes:?}");
+        assert!(outcomes[&("replace", "failed")] >= 3, "{outcomes:?}");
     }
 }
 

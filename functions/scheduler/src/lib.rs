@@ -8,6 +8,7 @@
 mod health;
 mod history;
 mod queueing;
+mod restores;
 mod state;
 mod tick;
 

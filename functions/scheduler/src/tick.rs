@@ -13,6 +13,7 @@ use shared::storage::{Reservation, SlotState, StorageError};
 
 use crate::history::{self, Failed};
 use crate::queueing::{self, Work};
+use crate::restores;
 use crate::state::AppState;
 
 /// How many databases are served at once; each of them waits for storage most of the time.
@@ -67,6 +68,7 @@ pub async fn tick(state: &AppState) -> Result<TickReport, StorageError> {
     let now = state.clock.now();
     let storage = &state.storage;
     let ended = end_stuck(state, now).await;
+    restores::send_again(state, now).await;
     storage.policies.seed(now).await?;
     let (databases, policies, engines, mut slots, failed) = try_join!(
         enabled(state),

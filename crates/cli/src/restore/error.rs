@@ -75,6 +75,14 @@ pub(crate) enum RestoreError {
     /// This program does not know where it is.
     #[error("the path of this program could not be found out")]
     OwnPath(#[source] io::Error),
+    /// The file of authorities cannot be used.
+    #[error("the certificates in {} cannot be used: {problem}", .path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// There is such a file already.
     #[error("{} exists already; choose another name, or say --yes to write over it", .0.display())]
     Exists(PathBuf),

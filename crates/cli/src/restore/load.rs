@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use archive::{OpenError, Progress};
-use dump::{DumpError, Limits, Target, Tools};
+use dump::{Closing, DumpError, Limits, Target, Tools};
+use futures::TryStreamExt as _;
 use shared::config::Config;
 use shared::connection;
 use shared::models::{DatabaseType, Tls};
@@ -65,6 +66,25 @@ pub(crate) async fn look_at(storage: &Storage, found: Found) -> Result<Backup, R
     Ok(Backup { found, properties })
 }
 
+/// Reads everything, from the first byte to the last: size, digest, compressed data and closing line have to
+/// be right. Tells whether there was a digest to compare with.
+pub(crate) async fn prove(
+    storage: &Storage,
+    backup: &Backup,
+    kind: DatabaseType,
+    progress: &Progress,
+) -> Result<bool, RestoreError> {
+    let mut opened = archive::open(storage.blobs.as_ref(), backup.address(), progress).await?;
+    let mut closing = Closing::default();
+    while let Some(piece) = opened.content.try_next().await? {
+        closing.push(&piece);
+    }
+    if !closing.is_closed(kind) {
+        return Err(RestoreError::NotClosed(backup.address().to_string()));
+    }
+    Ok(opened.properties.metadata.contains_key(archive::metadata::SHA256))
+}
+
 /// Finds out how to sign in to the target, after making sure that the backup fits it.
 pub(super) async fn target(
     config: &Config,
@@ -72,6 +92,7 @@ pub(super) async fn target(
     backup: &Backup,
     destination: &Destination,
     password_file: Option<&Path>,
+    tls: Option<Tls>,
 ) -> Result<Target, RestoreError> {
     let kind = backup.kind()?;
     match destination {
@@ -80,7 +101,7 @@ pub(super) async fn target(
             let Server { kind, host, port, username, database } = server.clone();
             let name = format!("{username}@{host}:{port}");
             let password = password::password(password_file, &on_one_line(&name)).await?;
-            Ok(Target { kind, host, port, tls: Tls::default(), username, password, database })
+            Ok(Target { kind, host, port, tls: tls.unwrap_or_default(), username, password, database })
         }
         Destination::Engine { engine, database } => {
             let engines = storage.engines.list().await.map_err(StoredError::from)?;
@@ -91,7 +112,7 @@ pub(super) async fn target(
                 kind: connection.database_type,
                 host: connection.endpoint.host.to_string(),
                 port: connection.endpoint.port,
-                tls: connection.endpoint.tls,
+                tls: tls.unwrap_or(connection.endpoint.tls),
                 username: connection.username.to_string(),
                 password: connection.password,
                 database: database.clone(),
@@ -112,6 +133,13 @@ pub(super) async fn into_database(
     if !even_if_not_empty && !emptiness::is_empty(&tools, target).await.map_err(before_loading)? {
         return Err(RestoreError::NotEmpty(on_one_line(&target.database)));
     }
+    // Twice through the blob, so that a damaged one is found while the target is as it was.
+    let progress = Progress::default();
+    let proving = prove(storage, backup, backup.kind()?, &progress);
+    match watched(&progress, backup.bytes(), proving).await {
+        Some(proved) => proved?,
+        None => return Err(RestoreError::Interrupted("stopped; nothing was restored")),
+    };
     let progress = Progress::default();
     let opened = archive::open(storage.blobs.as_ref(), backup.address(), &progress).await?;
     let limits = Limits { stall: STALL, deadline: DEADLINE, ..Limits::default() };
@@ -130,7 +158,8 @@ pub(super) async fn into_database(
         size(restored.bytes),
         restored.elapsed.as_secs_f64(),
     );
-    print(&text).map_err(RestoreError::Print)
+    let adapted = restored.adapted.iter().map(|adapted| format!("adapted   {}\n", on_one_line(adapted)));
+    print(&(text + &adapted.collect::<String>())).map_err(RestoreError::Print)
 }
 
 /// Refuses a backup of one kind of server for another kind.

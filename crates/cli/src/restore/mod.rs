@@ -17,7 +17,7 @@ pub(crate) mod watch;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use shared::models::ContainerName;
+use shared::models::{ContainerName, InvalidText, Tls, TlsMode};
 
 use crate::ending::{interrupted, wrong_usage};
 use crate::stored;
@@ -39,6 +39,8 @@ Within an address, the characters / ? # % in a name are written %2F %3F %23 %25.
 The target database has to exist and to be empty. With --yes it need not be empty: what the backup \
 holds replaces what has the same name, and everything else stays. PostgreSQL keeps nothing of a restore \
 that fails; MySQL and MariaDB keep what came before the error.
+
+The whole backup is read and proved before anything is loaded.
 
 Storage is found as by the apps: by STORAGE_CONNECTION_STRING, or by STORAGE_ACCOUNT_NAME with \
 STORAGE_BLOB_ENDPOINT, STORAGE_QUEUE_ENDPOINT and STORAGE_TABLE_ENDPOINT; without any of them it is \
@@ -64,6 +66,22 @@ pub(crate) struct Options {
     /// A file that holds the password for the target, and that nobody else can read
     #[arg(long, value_name = "FILE", conflicts_with = "output")]
     password_file: Option<PathBuf>,
+    #[arg(
+        long,
+        value_name = "MODE",
+        conflicts_with = "output",
+        help = "How the connection to the target is protected: disable, prefer, require, verify_ca or \
+                verify_full; prefer otherwise, or what is configured for the engine"
+    )]
+    tls_mode: Option<TlsMode>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_mode",
+        help = "A file with the certificates (PEM) of the authorities that verify_ca and verify_full accept; \
+                those that this machine knows otherwise"
+    )]
+    tls_ca: Option<PathBuf>,
     /// The container of a blob that no record tells of; the default one otherwise
     #[arg(long, value_name = "NAME")]
     container: Option<ContainerName>,
@@ -82,18 +100,28 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode, RestoreError> {
 async fn restore(options: &Options) -> Result<(), RestoreError> {
     // Before anything is read: a wrong command line is told at once.
     let destination = options.to.as_deref().map(str::parse::<Destination>).transpose()?;
+    let tls = tls(options)?;
     let (config, storage) = stored::open()?;
     let found = source::find(&storage, &options.backup, options.container.as_ref()).await?;
     let backup = load::look_at(&storage, found).await?;
     match (&destination, &options.output) {
         (Some(destination), _) => {
-            let target =
-                load::target(&config, &storage, &backup, destination, options.password_file.as_deref())
-                    .await?;
+            let password_file = options.password_file.as_deref();
+            let target = load::target(&config, &storage, &backup, destination, password_file, tls).await?;
             load::into_database(&storage, &backup, &target, options.yes).await
         }
         (None, Some(path)) => plain::into_file(&storage, &backup, path, options.yes).await,
         // The command line is not accepted without one of the two.
         (None, None) => Ok(()),
     }
+}
+
+/// Reads how the connection is to be protected, if that was said.
+fn tls(options: &Options) -> Result<Option<Tls>, RestoreError> {
+    let Some(mode) = options.tls_mode else { return Ok(None) };
+    let Some(path) = &options.tls_ca else { return Ok(Some(Tls { mode, ca: None })) };
+    let problem = |problem: String| RestoreError::Authorities { path: path.clone(), problem };
+    let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
+    let ca = text.parse().map_err(|error: InvalidText| problem(error.to_string()))?;
+    Ok(Some(Tls { mode, ca: Some(ca) }))
 }

@@ -1,6 +1,6 @@
 //! Restores: a backup that is loaded into a database.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::kinds::names;
 use super::{
@@ -124,6 +124,8 @@ pub struct Restore {
     pub requested_by: String,
     /// When.
     pub created_at: DateTime<Utc>,
+    /// When the message that stands for it was last sent; `None` until that is known.
+    pub sent_at: Option<DateTime<Utc>>,
     /// Where it stands.
     pub status: BackupStatus,
     /// How far it has come; that of its end stays readable in `failed_in`.
@@ -140,17 +142,47 @@ pub struct Restore {
     pub progress: RestoreProgress,
     /// The database into which it is loaded, while it is not in its place.
     pub work_database: Option<DatabaseName>,
+    /// Whether that database was made by this restore, and not by somebody else under the same name.
+    pub has_made: bool,
     /// When it began and ended.
     pub run: Run,
     /// Why it failed.
     pub failure: Option<Failure>,
     /// At which line of the dump.
     pub failed_line: Option<u64>,
+    /// What of the dump was left out or changed on the way, since the target does not take it.
+    pub adapted: Warnings,
     /// What has to be known about the outcome.
     pub warnings: Warnings,
 }
 
+/// How long a restore may wait for its message to be noted as sent.
+const UNSENT: TimeDelta = TimeDelta::minutes(5);
+
+/// How long a restore waits in the queue before its message is taken for lost.
+const LONG_SENT: TimeDelta = TimeDelta::days(1);
+
+/// How long a running restore may show no life before its message is taken for lost. The host delivers
+/// the message of a processor that died far sooner.
+const SILENT: TimeDelta = TimeDelta::hours(1);
+
 impl Restore {
+    /// Tells whether its message must be sent again, because it was never sent or is taken for lost. One
+    /// that comes twice has its effect once.
+    pub fn waits_in_vain(&self, now: DateTime<Utc>) -> bool {
+        match self.status {
+            BackupStatus::Pending => match self.sent_at {
+                None => now - self.created_at >= UNSENT,
+                Some(at) => now - at >= LONG_SENT,
+            },
+            BackupStatus::InProgress => {
+                let last = self.heartbeat_at.max(self.sent_at).unwrap_or(self.created_at);
+                now - last >= SILENT
+            }
+            BackupStatus::Completed | BackupStatus::Failed | BackupStatus::Cancelled => false,
+        }
+    }
+
     /// Tells whether nothing more will happen to it.
     pub fn is_finished(&self) -> bool {
         match self.status {

@@ -42,9 +42,41 @@ pub enum RestoreClaim {
 }
 
 impl Restores {
-    /// Stores a new restore.
-    pub async fn insert(&self, restore: &Restore) -> Result<(), StorageError> {
-        self.table.insert(&restore.entity()).await.map(drop)
+    /// Stores a new restore; returns its version.
+    pub async fn insert(&self, restore: &Restore) -> Result<ETag, StorageError> {
+        self.table.insert(&restore.entity()).await
+    }
+
+    /// Reads the restores whose message must be sent again.
+    pub async fn waiting_in_vain(&self, now: DateTime<Utc>) -> Result<Vec<Restore>, StorageError> {
+        let open = [BackupStatus::Pending, BackupStatus::InProgress];
+        let is_open = Filter::Or(open.map(|status| Filter::eq("status", status.as_str())).to_vec());
+        let query = Query::matching(Filter::And(vec![Filter::eq(PARTITION_KEY, PARTITION), is_open]));
+        let open: Vec<Restore> = repository::list(&*self.table, &query).await?;
+        Ok(open.into_iter().filter(|restore| restore.waits_in_vain(now)).collect())
+    }
+
+    /// Notes that the message of a restore was sent. That nobody notes it costs another message.
+    pub async fn note_sent(&self, id: &RestoreId, now: DateTime<Utc>) {
+        let noted = async {
+            if let Some(Versioned { mut value, etag }) = self.get(id).await?
+                && !value.is_finished()
+            {
+                value.sent_at = Some(now);
+                self.update(&value, &etag).await?;
+            }
+            Ok::<(), StorageError>(())
+        };
+        match noted.await {
+            // A processor was quicker.
+            Err(error) if error.kind() == StorageErrorKind::Changed => {}
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                restore_id = %id,
+                "it could not be noted that a restore was queued"
+            ),
+            Ok(()) => {}
+        }
     }
 
     /// Reads a restore.
@@ -154,6 +186,7 @@ mod tests {
             keep_failed: true,
             requested_by: "a@example.org".to_owned(),
             created_at: at(0),
+            sent_at: None,
             status: BackupStatus::Pending,
             phase: RestorePhase::Waiting,
             failed_in: None,
@@ -162,9 +195,11 @@ mod tests {
             heartbeat_at: None,
             progress: RestoreProgress::default(),
             work_database: None,
+            has_made: false,
             run: Run::default(),
             failure: None,
             failed_line: None,
+            adapted: Warnings::default(),
             warnings: Warnings::default(),
         })
     }
@@ -222,12 +257,15 @@ mod tests {
             username: "admin".parse()?,
             password: crate::models::StoredSecret::Plain("s3cret".into()),
         };
+        restore.sent_at = Some(at(1));
+        restore.has_made = true;
         restore.status = BackupStatus::Failed;
         restore.phase = RestorePhase::Ended;
         restore.failed_in = Some(RestorePhase::Verifying);
         restore.run = Run::between(at(1), at(3));
         restore.failure = Some(crate::models::Failure::new("Digest", "damaged"));
         restore.failed_line = Some(7);
+        restore.adapted = ["changed"].iter().collect();
         restore.warnings = ["one"].iter().collect();
         restores.insert(&restore).await?;
         let read = restores.get(&restore.id).await?.map(|found| found.value);

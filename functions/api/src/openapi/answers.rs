@@ -306,6 +306,7 @@ fn restore() -> Value {
             ("error_message", or_null(text())),
             ("error_details", or_null(text())),
             ("failed_line", or_null(count())),
+            ("adapted", list(text())),
             ("warnings", list(text())),
         ],
         vec![],

@@ -121,6 +121,7 @@ fn system_status() -> Value {
         ],
         vec![],
     );
+    let tool = object(vec![("name", text()), ("version", text())], vec![]);
     object(
         vec![
             ("status", one_of(["healthy", "degraded"])),
@@ -128,6 +129,7 @@ fn system_status() -> Value {
             ("storage", storage),
             ("backups", backups),
             ("services", services),
+            ("tools", list(tool)),
         ],
         vec![],
     )

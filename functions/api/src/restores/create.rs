@@ -2,6 +2,7 @@
 //!
 //! What must stay true: the password is kept before the record, the record is there before the message,
 //! and none of them is left behind by a request that failed. The message holds the id and nothing else.
+//! Where the program dies between record and message, the scheduler sends the message.
 
 use std::error::Error;
 use std::time::Duration;
@@ -60,6 +61,7 @@ pub(crate) async fn create(
         keep_failed: request.keep_failed,
         requested_by: caller.actor.email.clone(),
         created_at: now,
+        sent_at: None,
         status: BackupStatus::Pending,
         phase: RestorePhase::Waiting,
         failed_in: None,
@@ -68,15 +70,18 @@ pub(crate) async fn create(
         heartbeat_at: None,
         progress: RestoreProgress::default(),
         work_database: None,
+        has_made: false,
         run: Run::default(),
         failure: None,
         failed_line: None,
+        adapted: Warnings::default(),
         warnings: Warnings::default(),
     };
     if let Err(error) = queue(&state, &restore).await {
         take_back(&state, &restore).await;
         return Err(error);
     }
+    state.storage.restores.note_sent(&restore.id, now).await;
     tracing::info!(restore_id = %restore.id, backup_id = %restore.backup_id, "a restore is queued");
     state.storage.audit.record(&caller.actor, requested(&restore), now).await;
     let message = format!("The restore of {} into {} is queued.", backup.database_name, restore.database);

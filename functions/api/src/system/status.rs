@@ -61,6 +61,15 @@ pub(crate) struct Answer {
     storage: Stored,
     backups: Numbers,
     services: Services,
+    /// The client programs of databases on the machine of the api; those that dump are the processor's.
+    tools: Vec<ToolView>,
+}
+
+/// A client program that is installed.
+#[derive(Debug, Serialize)]
+struct ToolView {
+    name: &'static str,
+    version: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -112,10 +121,11 @@ pub(crate) struct Ended {
 /// Tells how the system is. A part that fails is said to be unhealthy, with numbers of zero.
 pub(crate) async fn status(State(state): State<AppState>, Now(now): Now, query: Query) -> Json<Answer> {
     let period = Period::read(query.text("period"));
-    let (files, ended, databases) = futures::join!(
+    let (files, ended, databases, installed) = futures::join!(
         state.figures.files(&state.storage, now),
         state.figures.ended(&state.storage, period, now),
         state.storage.databases.list(),
+        state.tools.installed(),
     );
     let storage = match (&files, &ended) {
         (Ok(_), Ok(_)) => healthy("The storage account answers."),
@@ -154,6 +164,10 @@ pub(crate) async fn status(State(state): State<AppState>, Now(now): Now, query: 
             success_rate: success_rate(completed, failed),
         },
         services,
+        tools: installed
+            .into_iter()
+            .map(|tool| ToolView { name: tool.tool, version: tool.version })
+            .collect(),
     })
 }
 

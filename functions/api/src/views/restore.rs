@@ -35,6 +35,8 @@ pub(crate) struct RestoreView {
     pub error_details: Option<String>,
     /// The line of the dump at which the client stopped, where it named one.
     pub failed_line: Option<u64>,
+    /// What of the dump was left out or changed, since the target does not take it.
+    pub adapted: Warnings,
     pub warnings: Warnings,
 }
 
@@ -82,6 +84,7 @@ impl From<Restore> for RestoreView {
             error_details: restore.failure.as_ref().and_then(|failure| failure.class.clone()),
             error_message: restore.failure.map(|failure| failure.message),
             failed_line: restore.failed_line,
+            adapted: restore.adapted,
             warnings: restore.warnings,
         }
     }

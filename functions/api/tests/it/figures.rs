@@ -23,7 +23,12 @@ async fn failed(world: &World, database: &str, at_text: &str) {
 #[tokio::test]
 async fn an_empty_account_has_zeros() {
     let world = World::new();
-    insta::assert_snapshot!(pretty(&world.get("/system-status").await), @r#"
+    let mut status = world.get("/system-status").await;
+    // What is installed is of this machine; the tests need PostgreSQL's programs, as far as they go.
+    let tools = status.as_object_mut().unwrap().remove("tools").unwrap();
+    let dumps = tools.as_array().unwrap().iter().find(|tool| tool["name"] == "pg_dump").unwrap();
+    assert!(dumps["version"].as_str().unwrap().starts_with(|first: char| first.is_ascii_digit()), "{tools}");
+    insta::assert_snapshot!(pretty(&status), @r#"
     {
       "backups": {
         "completed": 0,

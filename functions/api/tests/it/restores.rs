@@ -1,10 +1,14 @@
 //! Restores as a client asks for them, watches them and stops them.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use shared::models::{BackupStatus, Place, RestoreId};
-use shared::storage::{Jobs, MemoryQueue};
+use shared::storage::{
+    Jobs, Life, MemoryBlobs, MemoryQueue, MemoryTable, Mortal, Queue, Signer, Storage, Table, restores,
+};
 
 use crate::support::{World, merge, pretty, redacted};
 
@@ -51,6 +55,7 @@ async fn a_wish_becomes_a_record_and_a_message_without_a_secret() {
     assert_eq!(messages[0].0, json!({"restore_id": id}).to_string());
     insta::assert_snapshot!(redacted(&pretty(&world.get(&format!("/restores/{id}")).await["restore"])), @r#"
     {
+      "adapted": [],
       "backup_id": "<id 1>",
       "blob_name": "mysql/d-1/20260228_020000.sql.gz",
       "cancel_requested": false,
@@ -159,6 +164,58 @@ async fn a_restore_that_waits_ends_at_once_when_it_is_stopped_and_one_that_runs_
     let (status, answer) = world.send("POST", &format!("/restores/{id}/cancel"), None).await;
     assert_eq!((status, &answer["restore"]["status"]), (202, &json!("in_progress")));
     assert!(setting.stored(&id).await.cancel_requested);
+}
+
+/// A program that dies between the record and the message leaves a restore that says so itself: its message
+/// is then sent by the scheduler.
+#[tokio::test]
+async fn a_request_that_is_killed_at_any_instant_leaves_no_restore_that_waits_for_ever() {
+    let mut world = World::new();
+    let config = world.state.config.clone();
+    let tables: Mutex<BTreeMap<String, Arc<dyn Table>>> = Mutex::default();
+    let queue = MemoryQueue::default();
+    let storage = |life: &Life| {
+        let table = |name: &str| -> Arc<dyn Table> {
+            let mut tables = tables.lock().unwrap();
+            let inner = tables.entry(name.to_owned()).or_insert_with(|| Arc::new(MemoryTable::default()));
+            Arc::new(Mortal::new(name, Arc::clone(inner), life))
+        };
+        let mortal = |queue: MemoryQueue| -> Arc<dyn Queue> {
+            Arc::new(Mortal::new("queue", Arc::new(queue) as Arc<dyn Queue>, life))
+        };
+        let jobs =
+            Jobs::new(mortal(MemoryQueue::default()), mortal(MemoryQueue::default()), mortal(queue.clone()));
+        Storage::assemble(&config, table, jobs, Arc::new(MemoryBlobs::default()), Signer::None)
+    };
+    world.state.storage = storage(&Life::endless());
+    world.create_database("d-1", json!({})).await;
+    let backup = world.completed("d-1", AT, "backups", 100).await;
+    let path = format!("/backups/{}/restore", backup.id);
+    let (mut left, mut sent_later) = (0, 0);
+    for effects in 0.. {
+        let life = Life::of(effects);
+        world.state.storage = storage(&life);
+        let answered = life.live(world.post(&path, &wish())).await.is_some();
+        let alive = storage(&Life::endless());
+        let queued: Vec<RestoreId> =
+            queue.take().iter().filter_map(|(text, _)| restores::decode(text)).collect();
+        let all = alive.restores.list().await.unwrap();
+        for restore in all.iter().filter(|restore| restore.status == BackupStatus::Pending) {
+            let vain = restore.waits_in_vain(restore.created_at + TimeDelta::minutes(5));
+            assert!(vain || queued.contains(&restore.id), "after {effects} effects: {restore:?}");
+            assert!(!restore.waits_in_vain(restore.created_at + TimeDelta::minutes(4)));
+            sent_later += usize::from(!queued.contains(&restore.id));
+            // Done with it.
+            let found = alive.restores.get(&restore.id).await.unwrap().unwrap();
+            let done = shared::models::Restore { status: BackupStatus::Cancelled, ..found.value };
+            alive.restores.update(&done, &found.etag).await.unwrap();
+        }
+        left = all.len();
+        if answered {
+            break;
+        }
+    }
+    assert!(left >= 2 && sent_later >= 1, "the instant between record and message was not visited");
 }
 
 #[tokio::test]

@@ -33,10 +33,12 @@ pub(super) async fn load(state: &AppState, record: &Record<'_>) -> Result<(), Re
         .await
         .map_err(server("making the database"))?;
     record.has_made.store(true, Ordering::Relaxed);
+    record.change(|restore| restore.has_made = true).await?;
     let opened = open(state, &restore, &progress).await?;
     let restored = dump::restore(&state.tools, &loaded, opened.content, &limits(state), |_| {})
         .await
         .map_err(RestoreEnd::Load)?;
+    record.change(|restore| restore.adapted = restored.adapted.iter().collect()).await?;
     tracing::info!(bytes = restored.bytes, server = restored.server_version, "the backup is loaded");
 
     record.enter(RestorePhase::Exchanging).await?;
@@ -184,8 +186,8 @@ pub(super) async fn was_exchanged(state: &AppState, restore: &Restore) -> Option
 
 /// Drops what a restore that failed has made, unless that is wanted, and says what there is now.
 ///
-/// A database is dropped only if this restore is known to have made it: this processor has, or its name
-/// is one that nobody else gives.
+/// A database is dropped only if this restore is known to have made it: this processor has, the one before
+/// it has noted so, or its name is one that nobody else gives.
 pub(super) async fn clean_up(state: &AppState, record: &Record<'_>) -> String {
     let restore = record.restore().await;
     let Some(work) = &restore.work_database else { return String::new() };
@@ -193,7 +195,8 @@ pub(super) async fn clean_up(state: &AppState, record: &Record<'_>) -> String {
         RestoreMode::New => "",
         RestoreMode::Replace => " The old database is in its place.",
     };
-    let is_own = record.has_made.load(Ordering::Relaxed) || work.as_str() == restore.beside();
+    let is_own =
+        record.has_made.load(Ordering::Relaxed) || restore.has_made || work.as_str() == restore.beside();
     if !is_own {
         return format!("A half-made database \"{work}\" may be there; look at it and drop it by hand.{old}");
     }

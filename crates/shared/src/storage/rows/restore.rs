@@ -51,6 +51,7 @@ impl Row for Restore {
                 ("keep_failed", self.keep_failed.into()),
                 ("requested_by", self.requested_by.as_str().into()),
                 ("created_at", date_time(self.created_at)),
+                ("sent_at", instant(self.sent_at)),
                 ("status", self.status.as_str().into()),
                 ("phase", self.phase.as_str().into()),
                 ("failed_in", text(self.failed_in.as_ref())),
@@ -60,12 +61,14 @@ impl Row for Restore {
                 ("read_bytes", size(self.progress.read_bytes)),
                 ("sql_bytes", size(self.progress.sql_bytes)),
                 ("work_database", text(self.work_database.as_ref())),
+                ("has_made", self.has_made.into()),
                 ("started_at", instant(self.run.started_at)),
                 ("completed_at", instant(self.run.finished_at)),
                 ("duration_seconds", Value::Double(self.run.seconds.unwrap_or(0.0))),
                 ("error_message", text(self.failure.as_ref().map(|failure| &failure.message))),
                 ("error_details", text(self.failure.as_ref().and_then(|failure| failure.class.as_ref()))),
                 ("failed_line", size(self.failed_line.unwrap_or(0))),
+                ("adapted", serde_json::json!(self.adapted).to_string().into()),
                 ("warnings", serde_json::json!(self.warnings).to_string().into()),
             ]),
         )
@@ -85,8 +88,11 @@ impl Row for Restore {
         let failure =
             row.owned("error_message").map(|message| Failure { message, class: row.owned("error_details") });
         let finished_at = row.instant("completed_at");
-        let warnings: Vec<String> =
-            row.text("warnings").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let list = |property| -> Warnings {
+            let texts: Option<Vec<String>> =
+                row.text(property).and_then(|text| serde_json::from_str(text).ok());
+            texts.unwrap_or_default().iter().collect()
+        };
         Ok(Self {
             id: entity
                 .key
@@ -105,6 +111,7 @@ impl Row for Restore {
             keep_failed: row.flag("keep_failed", false),
             requested_by: row.owned("requested_by").unwrap_or_default(),
             created_at: row.required_instant("created_at")?,
+            sent_at: row.instant("sent_at"),
             status: row.parse("status")?,
             // Of an unknown phase the worst is taken.
             phase: row.parse("phase").unwrap_or(RestorePhase::Loading),
@@ -117,6 +124,7 @@ impl Row for Restore {
                 sql_bytes: row.number("sql_bytes").unwrap_or(0),
             },
             work_database: row.parse_optional("work_database")?,
+            has_made: row.flag("has_made", false),
             run: Run {
                 started_at: row.instant("started_at"),
                 finished_at,
@@ -124,7 +132,8 @@ impl Row for Restore {
             },
             failure,
             failed_line: above_zero("failed_line"),
-            warnings: warnings.iter().collect::<Warnings>(),
+            adapted: list("adapted"),
+            warnings: list("warnings"),
         })
     }
 }
