@@ -12,3 +12,4 @@ mod memory;
 mod places;
 mod plain_tools;
 mod restore;
+mod restore_kills;

@@ -1,9 +1,17 @@
-//! Restores by the service, from the request to the loaded database.
+//! Restores by the service, from the request to the loaded database; and by the command line alone.
 
+use std::collections::BTreeMap;
+
+use archive::{Compression, Destination, Progress};
+use bytes::Bytes;
 use end_to_end::api::{PATIENCE, Server, text};
+use end_to_end::azurite::Azurite;
 use end_to_end::servers::{assert_same, mariadb, postgresql};
-use end_to_end::stack::Stack;
+use end_to_end::stack::{Stack, program};
+use futures::{TryStreamExt as _, stream};
 use serde_json::{Value, json};
+use shared::config::{Config, Source};
+use shared::storage::{BlobAddress, CommitOptions, Storage};
 use tokio::time::{Instant, sleep};
 
 async fn restored(stack: &Stack, backup: &Value, wish: Value) -> Value {
@@ -68,4 +76,75 @@ async fn postgresql_goes_and_comes_by_the_service() {
     let before = server.describe("e2e_source");
     assert_same(&before, &server.describe("e2e_source_new"));
     assert_same(&before, &server.describe("e2e_old"));
+}
+
+/// Runs `dilux restore` with the storage account alone; returns its exit code and what it said.
+fn dilux_restore(azurite: &Azurite, blob: &str, to: &str, more: &[&str]) -> (Option<i32>, String) {
+    #[expect(clippy::disallowed_methods, reason = "the program is started as a person would")]
+    let output = std::process::Command::new(program("dilux"))
+        .args(["restore", blob, "--to", to])
+        .args(more)
+        .env("STORAGE_CONNECTION_STRING", azurite.connection_string())
+        .env("DILUX_TARGET_PASSWORD", mariadb::PASSWORD)
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_backups_are_refused_by_the_command_line_before_anything_is_written() {
+    let server = mariadb::Server::get();
+    server.create("e2e_damaged");
+    let to = format!("mysql://backup@127.0.0.1:{}/e2e_damaged", server.port);
+    let azurite = Azurite::start().await;
+    let settings = azurite.connection_string();
+    let config = Config::read(&Source::of(&[("STORAGE_CONNECTION_STRING", &settings)])).unwrap();
+    let storage = Storage::open(&config).unwrap();
+    storage.blobs.create_container("backups").await.unwrap();
+    let text = "CREATE TABLE t (v INT);\nINSERT INTO t VALUES (1);\n".to_owned() + &"-- more\n".repeat(1000);
+    let store = async |name: &str, text: String, compression| {
+        let address = BlobAddress::new("backups", name);
+        let metadata = BTreeMap::new();
+        let destination =
+            Destination { store: &*storage.blobs, address: &address, attempt: [1; 16], metadata };
+        let content = stream::iter([Ok::<_, dump::DumpError>(Bytes::from(text))]);
+        let agree = || async { Ok(BTreeMap::new()) };
+        archive::store(content, compression, destination, &Progress::default(), agree).await.unwrap();
+        let content = storage.blobs.download(&address).await.unwrap();
+        content.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap()
+    };
+    for (end, compression) in
+        [("gz", Compression::Gzip { level: 6 }), ("zst", Compression::Zstd { level: 3 })]
+    {
+        let open = format!("mysql/d-1/20260101_000000.sql.{end}");
+        store(&open, text.clone(), compression).await;
+        let (code, said) = dilux_restore(&azurite, &open, &to, &[]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("closing line is missing"), "{said}");
+
+        let whole = format!("mysql/d-1/20260102_000000.sql.{end}");
+        let bytes: Vec<u8> = store(&whole, format!("{text}-- Dump completed\n"), compression).await;
+        let mut flipped = bytes.clone();
+        flipped[bytes.len() / 2] ^= 4;
+        let cut = bytes[..bytes.len() - 9].to_vec();
+        for (damaged, day) in [(flipped, 3), (cut, 4)] {
+            let name = format!("mysql/d-1/2026010{day}_000000.sql.{end}");
+            let address = BlobAddress::new("backups", &name);
+            storage.blobs.stage(&address, b"0001", damaged.into()).await.unwrap();
+            let options = CommitOptions { content_type: String::new(), metadata: BTreeMap::new() };
+            storage.blobs.commit(&address, &[b"0001".to_vec()], &options).await.unwrap();
+            let (code, said) = dilux_restore(&azurite, &name, &to, &[]);
+            assert_eq!(code, Some(1), "{said}");
+        }
+        assert_eq!(server.sql("e2e_damaged", "SHOW TABLES;"), "", "{end}: something was written");
+
+        // A server without certificates cannot give what is asked for here.
+        let (code, said) = dilux_restore(&azurite, &whole, &to, &["--tls-mode", "require"]);
+        assert_eq!(code, Some(1), "{said}");
+        assert_eq!(server.sql("e2e_damaged", "SHOW TABLES;"), "", "{end}: something was written");
+
+        let (code, said) = dilux_restore(&azurite, &whole, &to, &["--tls-mode", "prefer"]);
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(server.sql("e2e_damaged", "SELECT v FROM t; DROP TABLE t;"), "1\n");
+    }
 }
