@@ -13,6 +13,7 @@ use shared::storage::table::ETag;
 use shared::storage::{StorageError, StorageErrorKind};
 
 use crate::error::ApiError;
+use crate::path::{Named, not_found};
 use crate::state::AppState;
 
 /// The version of a thing as a header of an answer.
@@ -67,6 +68,11 @@ impl IfMatch {
     pub(crate) fn is_given(&self) -> bool {
         *self != Self::Any
     }
+}
+
+/// Names the error of a thing that was changed or deleted after its version had been checked.
+pub(crate) fn changed_or_gone<T: Named>(id: &T) -> impl FnOnce(StorageError) -> ApiError {
+    move |error| if error.kind() == StorageErrorKind::NotFound { not_found(id) } else { changed(error) }
 }
 
 /// Names the error of a thing that was changed after its version had been checked.

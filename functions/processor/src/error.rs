@@ -41,6 +41,11 @@ impl AttemptError {
         }
     }
 
+    /// Tells whether nobody wants the backup any more; that is no failure.
+    pub(crate) fn is_withdrawal(&self) -> bool {
+        matches!(self, Self::ConfigurationGone)
+    }
+
     /// Renders the failure for the record, with the class that machines read.
     pub(crate) fn failure(&self) -> Failure {
         let class = match self {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use custom_handler::{Answer, QueueInvocation};
-use shared::models::{Actor, AuditAction, AuditEvent, AuditResource, Backup, BackupJob, Failure, Tier};
+use shared::models::{
+    Actor, AuditAction, AuditEvent, AuditResource, Backup, BackupJob, BackupStatus, Failure, Tier,
+};
 use shared::storage::{Claim, ClaimError, ClaimOutcome, MOST_RETRIES, StorageError, jobs};
 use tracing::Instrument as _;
 
@@ -70,6 +72,9 @@ enum TurnError {
 
 /// Runs a job if there is a place for it.
 async fn in_turn(state: &AppState, job: &BackupJob) -> Result<String, TurnError> {
+    if is_gone(state, job).await.map_err(TurnError::Unasked)? {
+        return Ok(dropped(job));
+    }
     // One that has ended needs no place.
     if let Some(backup) = state.storage.claims.ended(job).await.map_err(TurnError::Unasked)? {
         return Ok(has_ended(job, &backup));
@@ -102,6 +107,20 @@ async fn in_place(state: &AppState, job: &BackupJob, places: &Places) -> Result<
 fn has_ended(job: &BackupJob, backup: &Backup) -> String {
     tracing::info!(status = %backup.status(), "the job has ended already");
     format!("job {} has ended already: {}", job.id, backup.status())
+}
+
+/// Tells whether the record of a job is gone. The record is stored before the message is sent, so it was
+/// deleted, and making it anew would bring back what somebody did not want. Messages of earlier systems
+/// name no record.
+pub(crate) async fn is_gone(state: &AppState, job: &BackupJob) -> Result<bool, StorageError> {
+    let Some(id) = &job.backup_id else { return Ok(false) };
+    Ok(state.storage.backups.get(id, job.created_at).await?.is_none())
+}
+
+/// Tells that the message of such a job has no effect.
+pub(crate) fn dropped(job: &BackupJob) -> String {
+    tracing::info!(job_id = %job.id, "the record of a job was deleted; its message is dropped");
+    format!("job {} is dropped: its record was deleted", job.id)
 }
 
 /// Puts a job back into the queue that has found its database busy. The message itself is
@@ -137,6 +156,7 @@ async fn work(
         Err(End::Lost) => Err(ClaimError::Lost),
         Err(End::Retry(failure)) => return retry(state, job, claim, failure).await,
         Err(End::GiveUp(failure)) => state.storage.claims.fail(claim, failure, now).await,
+        Err(End::Withdraw(reason)) => state.storage.claims.withdraw(claim, reason, now).await,
     };
     match ended {
         Ok(backup) => {
@@ -163,6 +183,7 @@ enum End {
     Lost,
     Retry(Failure),
     GiveUp(Failure),
+    Withdraw(String),
 }
 
 impl End {
@@ -174,6 +195,8 @@ impl End {
             let storage = matches!(&error, AttemptError::Storage(error) if error.is_transient());
             if matches!(error, AttemptError::Lost(_)) {
                 Self::Lost
+            } else if error.is_withdrawal() {
+                Self::Withdraw(error.to_string())
             } else if error.is_permanent() || (retries >= MOST_RETRIES && !storage) {
                 Self::GiveUp(error.failure())
             } else {
@@ -228,8 +251,11 @@ async fn retry(
 
 /// Describes the end of a backup for the audit log.
 pub(crate) async fn audit_event(state: &AppState, backup: &Backup) -> AuditEvent {
-    let action =
-        if backup.artifact().is_some() { AuditAction::BackupCompleted } else { AuditAction::BackupFailed };
+    let action = match backup.status() {
+        BackupStatus::Completed => AuditAction::BackupCompleted,
+        BackupStatus::Cancelled => AuditAction::BackupCancelled,
+        BackupStatus::Failed | BackupStatus::Pending | BackupStatus::InProgress => AuditAction::BackupFailed,
+    };
     let event = AuditEvent::new(action, AuditResource::Backup, backup.id.as_str(), &backup.database_name)
         .with("database_id", backup.database_id.as_str())
         .with("database_alias", backup.database_name.as_str())
@@ -246,7 +272,10 @@ pub(crate) async fn audit_event(state: &AppState, backup: &Backup) -> AuditEvent
         (None, Some(failure)) => {
             event.with("duration_seconds", backup.run().seconds).failed(&failure.message)
         }
-        (None, None) => event,
+        (None, None) => match backup.reason() {
+            Some(reason) => event.with("reason", reason),
+            None => event,
+        },
     }
 }
 

@@ -9,7 +9,8 @@ use custom_handler::{Answer, QueueInvocation};
 use shared::models::{Actor, Backup, BackupJob, Failure};
 use shared::storage::{ClaimError, ClaimOutcome, StorageError, jobs};
 
-use crate::job::audit_event;
+use crate::error::AttemptError;
+use crate::job::{audit_event, dropped, is_gone};
 use crate::recover::recover;
 use crate::state::AppState;
 
@@ -37,6 +38,9 @@ pub(crate) async fn backup_poison(State(state): State<AppState>, message: QueueI
 
 async fn end(state: &AppState, job: &BackupJob) -> Result<String, StorageError> {
     let now = state.clock.now();
+    if is_gone(state, job).await? {
+        return Ok(dropped(job));
+    }
     let claim = match state.storage.claims.claim(job, now).await? {
         ClaimOutcome::Granted(claim) => claim,
         ClaimOutcome::Finished(backup) => {
@@ -51,6 +55,10 @@ async fn end(state: &AppState, job: &BackupJob) -> Result<String, StorageError> 
     };
     if let Some(artifact) = recover(state, &claim).await? {
         return record(state, job, state.storage.claims.complete(*claim, artifact, now).await, now).await;
+    }
+    if state.storage.databases.get(&job.database_id).await?.is_none() {
+        let reason = AttemptError::ConfigurationGone.to_string();
+        return record(state, job, state.storage.claims.withdraw(*claim, reason, now).await, now).await;
     }
     let reason =
         claim.last_failure.as_ref().map(|failure| format!(" The last error was: {}", failure.message));

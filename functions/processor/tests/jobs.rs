@@ -17,14 +17,14 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::config::{Config, Source};
 use shared::models::{
-    Artifact, Backup, BackupId, BackupJob, BackupState, BackupStatus, Cause, Credentials, Database,
-    DatabaseType, DumpOptions, Endpoint, Engine, EngineId, EngineType, Failure, JobId, Lane, Login, Marks,
-    PlannedBlob, PolicyChoice, Run, StoredSecret, Tier, Tls, TriggeredBy, Warnings,
+    Artifact, AuditAction, Backup, BackupId, BackupJob, BackupState, BackupStatus, Cause, Credentials,
+    Database, DatabaseType, DumpOptions, Endpoint, Engine, EngineId, EngineType, Failure, JobId, Lane, Login,
+    Marks, PlannedBlob, PolicyChoice, Run, StoredSecret, Tier, Tls, TriggeredBy, Warnings,
 };
 use shared::secrets::Secrets;
 use shared::storage::{
-    BackupFilter, BlobAddress, BlobCall, ClaimError, ClaimOutcome, CommitOptions, Fault, FaultyBlobs,
-    MemoryQueue, PlaceOutcome, Storage, StorageErrorKind, jobs,
+    AuditFilter, BackupFilter, BlobAddress, BlobCall, ClaimError, ClaimOutcome, CommitOptions, Fault,
+    FaultyBlobs, MemoryQueue, PlaceOutcome, Storage, StorageErrorKind, jobs,
 };
 use tower::ServiceExt as _;
 
@@ -170,6 +170,7 @@ async fn a_blob_of_another_job_is_not_taken_for_the_artifact() {
 #[tokio::test]
 async fn a_job_without_credentials_fails_at_once_and_says_what_to_do() {
     let (setting, job) = (Setting::new().await, job());
+    setting.state.storage.backups.insert(&job.record()).await.unwrap();
     let text = jobs::encode(&job);
     assert_eq!(setting.deliver("backup_processor", &text).await, 200);
     let record = setting.record(&job).await;
@@ -189,6 +190,7 @@ async fn a_job_that_finds_its_database_busy_waits_in_the_queue() {
     let ClaimOutcome::Granted(_claim) = claims.claim(&first, at(NOW)).await.unwrap() else {
         panic!("the first claim is granted")
     };
+    setting.state.storage.backups.insert(&second.record()).await.unwrap();
     assert_eq!(setting.deliver("backup_processor", &jobs::encode(&second)).await, 200);
     let waiting = setting.queue.take();
     assert_eq!(waiting.len(), 1);
@@ -334,6 +336,52 @@ async fn a_poisoned_message_ends_its_record_and_one_that_is_no_job_is_dropped() 
     assert_eq!(record.failure().unwrap().class.as_deref(), Some("GivenUp"));
     assert_eq!(setting.deliver("backup_poison", "no job").await, 200);
     assert_eq!(setting.deliver("backup_processor", "no job").await, 500);
+}
+
+#[tokio::test]
+async fn the_message_of_a_record_that_was_deleted_is_dropped() {
+    for function in ["backup_processor", "backup_poison"] {
+        let (setting, job) = (Setting::new().await, job());
+        assert_eq!(setting.deliver(function, &jobs::encode(&job)).await, 200);
+        let storage = &setting.state.storage;
+        assert_eq!(storage.backups.list(&BackupFilter::default()).await.unwrap(), [], "{function}");
+        assert!(setting.queue.take().is_empty(), "{function}");
+        // Earlier systems sent messages whose record came later.
+        let earlier = BackupJob { backup_id: None, ..job };
+        assert_eq!(setting.deliver(function, &jobs::encode(&earlier)).await, 200);
+        assert_eq!(storage.backups.list(&BackupFilter::default()).await.unwrap().len(), 1, "{function}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_of_a_deleted_database_is_withdrawn_and_no_failure() {
+    for function in ["backup_processor", "backup_poison"] {
+        let (setting, job) = (Setting::new().await, job());
+        let storage = &setting.state.storage;
+        storage.backups.insert(&job.record()).await.unwrap();
+        storage.databases.delete(&job.database_id).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(setting.deliver(function, &jobs::encode(&job)).await, 200);
+            let record = setting.record(&job).await;
+            assert_eq!((record.status(), record.failure()), (BackupStatus::Cancelled, None), "{function}");
+            let reason = "the database is not configured any more, so there is nothing to back up";
+            assert_eq!(record.reason(), Some(reason), "{function}");
+        }
+        assert!(setting.queue.take().is_empty(), "{function}");
+        let audit = storage.audit.list(&AuditFilter::default(), 0, 10, at(NOW)).await.unwrap();
+        let actions: Vec<_> = audit.records.iter().map(|record| record.action.as_str()).collect();
+        assert_eq!(actions, [AuditAction::BackupCancelled.as_str()], "{function}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_stored_before_its_database_was_deleted_is_a_backup() {
+    let (setting, job) = (Setting::new().await, job());
+    dies_after_planning(&setting, &job, "mysql/shop/x.sql.gz").await;
+    setting.commit("mysql/shop/x.sql.gz", &[("job_id", job.id.as_str())]).await;
+    setting.state.storage.databases.delete(&job.database_id).await.unwrap();
+    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    assert_eq!(setting.record(&job).await.status(), BackupStatus::Completed);
 }
 
 #[tokio::test]

@@ -58,10 +58,12 @@ pub enum BackupState {
         /// Why.
         failure: Failure,
     },
-    /// Stopped by a person.
+    /// Stopped: by a person, or because its database is not configured any more.
     Cancelled {
         /// When it began and was stopped.
         run: Run,
+        /// Why, where nobody has asked for just this.
+        reason: Option<String>,
     },
 }
 
@@ -213,6 +215,17 @@ impl Backup {
         }
     }
 
+    /// Returns why it was cancelled, where nobody has asked for just this.
+    pub fn reason(&self) -> Option<&str> {
+        match &self.state {
+            BackupState::Cancelled { reason, .. } => reason.as_deref(),
+            BackupState::Pending { .. }
+            | BackupState::InProgress(_)
+            | BackupState::Completed { .. }
+            | BackupState::Failed { .. } => None,
+        }
+    }
+
     /// Returns when it began and ended, as far as that is known.
     pub fn run(&self) -> Run {
         match &self.state {
@@ -220,7 +233,7 @@ impl Backup {
             BackupState::InProgress(attempt) => Run { started_at: attempt.started_at, ..Run::default() },
             BackupState::Completed { run, .. }
             | BackupState::Failed { run, .. }
-            | BackupState::Cancelled { run } => run.clone(),
+            | BackupState::Cancelled { run, .. } => run.clone(),
         }
     }
 }

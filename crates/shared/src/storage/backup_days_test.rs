@@ -74,7 +74,7 @@ fn backup(id: &str, created_at: DateTime<Utc>, database: &str, status: BackupSta
         state: match status {
             BackupStatus::Completed => BackupState::Completed { run, artifact: Some(artifact) },
             BackupStatus::Failed => BackupState::Failed { run, failure: Failure::new("Test", "no") },
-            BackupStatus::Cancelled => BackupState::Cancelled { run },
+            BackupStatus::Cancelled => BackupState::Cancelled { run, reason: None },
             BackupStatus::Pending | BackupStatus::InProgress => BackupState::Pending { last_failure: None },
         },
     }

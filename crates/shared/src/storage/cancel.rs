@@ -36,15 +36,26 @@ pub enum CancelOutcome {
 }
 
 impl Backups {
-    /// Ends a backup that has not ended as cancelled.
+    /// Ends a backup that has not ended as cancelled, since somebody has asked for that.
+    pub async fn cancel(
+        &self,
+        id: &BackupId,
+        blobs: &dyn BlobStore,
+        now: DateTime<Utc>,
+    ) -> Result<CancelOutcome, StorageError> {
+        self.cancel_because(id, None, blobs, now).await
+    }
+
+    /// Ends a backup that has not ended as cancelled, and notes why.
     ///
     /// A message that still comes for it finds it ended. A processor that works on it loses its claim at
     /// its next sign of life, or when it is about to commit. What an attempt that died had committed
     /// without recording it is deleted; should this program die before that, a repeated cancellation
     /// deletes it, although it answers that the backup has ended.
-    pub async fn cancel(
+    pub async fn cancel_because(
         &self,
         id: &BackupId,
+        reason: Option<&str>,
         blobs: &dyn BlobStore,
         now: DateTime<Utc>,
     ) -> Result<CancelOutcome, StorageError> {
@@ -60,7 +71,7 @@ impl Backups {
                         return Ok(CancelOutcome::Committing);
                     }
                 }
-                BackupState::Cancelled { run } => {
+                BackupState::Cancelled { run, .. } => {
                     discard(blobs, &entity, &backup).await?;
                     // Our own write, whose answer was lost on its way.
                     let ours = before.filter(|_| run.finished_at == Some(now));
@@ -80,11 +91,11 @@ impl Backups {
                 Some(started_at) => Run::between(started_at, now),
                 None => Run { started_at: None, finished_at: Some(now), seconds: Some(0.0) },
             };
-            let changed = rows::backup_cancelled(&run);
+            let changed = rows::backup_cancelled(&run, reason);
             let expect = entity.etag.clone().map_or(Expect::Any, Expect::Version);
             match self.table.merge(&key, &changed, &expect).await {
                 Ok(_) => {
-                    backup.state = BackupState::Cancelled { run };
+                    backup.state = BackupState::Cancelled { run, reason: reason.map(str::to_owned) };
                     discard(blobs, &entity, &backup).await?;
                     return Ok(CancelOutcome::Cancelled { backup: Box::new(backup), before: status });
                 }

@@ -249,6 +249,17 @@ impl Claims {
         self.end(claim, BackupState::Failed { run, failure }).await
     }
 
+    /// Ends the work for good, since nobody wants its outcome any more.
+    pub async fn withdraw(
+        &self,
+        claim: Claim,
+        reason: String,
+        now: DateTime<Utc>,
+    ) -> Result<Backup, ClaimError> {
+        let run = run(&claim.backup, now);
+        self.end(claim, BackupState::Cancelled { run, reason: Some(reason) }).await
+    }
+
     /// Ends this attempt; the record is pending again and one retry is counted.
     pub async fn retry_later(&self, mut claim: Claim, failure: Failure) -> Result<Backup, ClaimError> {
         claim.backup.retry_count += 1;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::filter::{Filter, PARTITION};
 use super::repository::{self, Versioned};
-use super::rows::{Row as _, database, engine, policy, settings};
+use super::rows::{Row as _, database, deletion_begun, engine, policy, settings};
 use super::table::{ETag, Entity, Expect, Key, Query, Table, Value, query_all};
 use super::{StorageError, StorageErrorKind};
 use crate::models::{
@@ -45,6 +45,23 @@ impl Databases {
     /// Deletes one; `false` when there was none.
     pub async fn delete(&self, id: &DatabaseId) -> Result<bool, StorageError> {
         repository::delete(&*self.table, &Key::new(database::PARTITION, id.as_str())).await
+    }
+
+    /// Deletes one if it is still as it was read; `false` when there was none.
+    pub async fn delete_version(&self, id: &DatabaseId, etag: &ETag) -> Result<bool, StorageError> {
+        let key = Key::new(database::PARTITION, id.as_str());
+        repository::delete_if(&*self.table, &key, &Expect::Version(etag.clone())).await
+    }
+
+    /// Notes that the deletion of one and of all that belongs to it begins, if it is still as it was read.
+    pub async fn begin_deletion(
+        &self,
+        id: &DatabaseId,
+        etag: &ETag,
+        now: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
+        let key = Key::new(database::PARTITION, id.as_str());
+        self.table.merge(&key, &deletion_begun(now), &Expect::Version(etag.clone())).await.map(drop)
     }
 
     /// Counts those that have chosen a policy themselves, rows that cannot be read included.
@@ -111,6 +128,37 @@ impl Engines {
         let key = Key::new(engine::PARTITION, id.as_str());
         let older = repository::delete(&*self.older, &key).await?;
         Ok(repository::delete(&*self.table, &key).await? || older)
+    }
+
+    /// Deletes one from both places if it is still as it was read; `false` when it was in neither.
+    ///
+    /// Where it is in both, the row of the older place does not count and goes first, so that it does not
+    /// count again if this program dies in between.
+    pub async fn delete_version(&self, id: &EngineId, etag: &ETag) -> Result<bool, StorageError> {
+        let key = Key::new(engine::PARTITION, id.as_str());
+        let expect = Expect::Version(etag.clone());
+        if self.table.get(&key).await?.is_none() {
+            return repository::delete_if(&*self.older, &key, &expect).await;
+        }
+        repository::delete(&*self.older, &key).await?;
+        repository::delete_if(&*self.table, &key, &expect).await
+    }
+
+    /// Notes that the deletion of one and of its databases begins, if it is still as it was read.
+    pub async fn begin_deletion(
+        &self,
+        id: &EngineId,
+        etag: &ETag,
+        now: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
+        let key = Key::new(engine::PARTITION, id.as_str());
+        let (note, expect) = (deletion_begun(now), Expect::Version(etag.clone()));
+        match self.table.merge(&key, &note, &expect).await {
+            Err(error) if error.kind() == StorageErrorKind::NotFound => {
+                self.older.merge(&key, &note, &expect).await.map(drop)
+            }
+            other => other.map(drop),
+        }
     }
 
     /// Counts those whose default is a policy, rows that cannot be read included.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use shared::models::{AuditAction, AuditEvent, AuditResource, BackupId, BackupStatus, EngineId};
+use shared::models::{AuditAction, AuditEvent, AuditResource, Backup, BackupId, BackupStatus, EngineId};
 use shared::storage::CancelOutcome;
 
 use super::delete::engine_of;
@@ -41,19 +41,21 @@ pub(crate) async fn cancel(
         CancelOutcome::NotFound => return Err(not_found(&id)),
     };
     tracing::info!(backup_id = %id, database_id = %backup.database_id, status_before = %before, "a backup is cancelled");
-    let event = AuditEvent::new(
-        AuditAction::BackupCancelled,
-        AuditResource::Backup,
-        id.as_str(),
-        backup.database_name.as_str(),
-    )
-    .with("database_id", backup.database_id.as_str())
-    .with("database_alias", backup.database_name.as_str())
-    .with("database_type", backup.database_type.as_str())
-    .with("engine_id", engine_of(&state, Some(&backup)).await.as_ref().map(EngineId::as_str))
-    .with("job_id", backup.job_id.as_str())
-    .with("status_before", before.as_str());
+    let engine = engine_of(&state, Some(&backup)).await;
+    let event = cancelled(&backup, before, engine.as_ref());
     storage.audit.record(&caller.actor, event, now).await;
     let message = format!("The backup of {} is cancelled.", backup.database_name);
     Ok(Json(Answer { message, backup_id: id, status: backup.status() }))
+}
+
+/// Describes a cancellation for the audit log.
+pub(crate) fn cancelled(backup: &Backup, before: BackupStatus, engine: Option<&EngineId>) -> AuditEvent {
+    let name = backup.database_name.as_str();
+    AuditEvent::new(AuditAction::BackupCancelled, AuditResource::Backup, backup.id.as_str(), name)
+        .with("database_id", backup.database_id.as_str())
+        .with("database_alias", name)
+        .with("database_type", backup.database_type.as_str())
+        .with("engine_id", engine.map(EngineId::as_str))
+        .with("job_id", backup.job_id.as_str())
+        .with("status_before", before.as_str())
 }

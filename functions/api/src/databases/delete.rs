@@ -8,21 +8,29 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::models::{
-    Actor, AuditAction, AuditEvent, AuditResource, Database, DatabaseId, DatabaseType, EngineId,
+    Actor, AuditAction, AuditEvent, AuditResource, BackupStatus, Database, DatabaseId, DatabaseType, EngineId,
 };
-use shared::storage::{BackupFilter, BlobAddress, RemovalError, Removed, StorageError, Versioned};
+use shared::storage::table::ETag;
+use shared::storage::{
+    BackupFilter, BlobAddress, CancelOutcome, RemovalError, Removed, StorageError, Versioned,
+};
 
 use super::create::forget_password;
+use super::trigger::LOOK_BACK;
 use crate::actor::Caller;
+use crate::backups::cancel::cancelled;
 use crate::error::ApiError;
-use crate::if_match::IfMatch;
-use crate::path::Id;
+use crate::if_match::{self, IfMatch};
+use crate::path::{Id, not_found};
 use crate::query::Query;
 use crate::references;
 use crate::state::{AppState, Now};
 
 /// How many blobs are listed with one request.
 const PAGE: u32 = 1000;
+
+/// Why a backup that waited for its turn is cancelled.
+const WITHDRAWN: &str = "the database was deleted before its backup began";
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
@@ -53,31 +61,63 @@ pub(crate) async fn delete(
     let Versioned { value: database, etag } = references::database(&state, &id).await?;
     if_match.check(&etag)?;
     let with_backups = query.flag("delete_backups");
-    let backups_deleted = remove(&state, &caller.actor, &database, with_backups, None, now).await?;
+    let version = if_match.is_given().then_some(&etag);
+    let removal = Removal { with_backups, cascade_from: None, version };
+    let backups_deleted = remove(&state, &caller.actor, &database, &removal, now).await?;
     let message = format!("The database {} is deleted.", database.name);
     Ok(Json(Answer { message, backups_deleted }))
 }
 
-/// Deletes a database, its backups first when asked to; `cascade_from` is the engine that goes with it.
-/// May be called again for one that is half deleted.
+/// What goes with a database, and on which condition.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Removal<'a> {
+    /// Whether its backups go too.
+    pub with_backups: bool,
+    /// The engine that goes with it.
+    pub cascade_from: Option<&'a EngineId>,
+    /// The only version of it that may be deleted. With backups it is decided at the beginning: whoever
+    /// changes the database later, while they are being deleted, comes too late.
+    pub version: Option<&'a ETag>,
+}
+
+/// Deletes a database, its backups first when asked to. May be called again for one that is half deleted.
 pub(crate) async fn remove(
     state: &AppState,
     actor: &Actor,
     database: &Database,
-    with_backups: bool,
-    cascade_from: Option<&EngineId>,
+    removal: &Removal<'_>,
     now: DateTime<Utc>,
 ) -> Result<Option<Outcome>, ApiError> {
-    let id = &database.id;
-    let backups = if with_backups { Some(delete_backups(state, database, now).await?) } else { None };
-    state.storage.databases.delete(id).await?;
+    let (id, databases) = (&database.id, &state.storage.databases);
+    let backups = match (removal.with_backups, removal.version) {
+        (true, version) => {
+            if let Some(version) = version {
+                let begun = databases.begin_deletion(id, version, now).await;
+                begun.map_err(if_match::changed_or_gone(id))?;
+            }
+            let outcome = delete_backups(state, database, now).await?;
+            databases.delete(id).await?;
+            Some(outcome)
+        }
+        (false, Some(version)) => {
+            if !databases.delete_version(id, version).await.map_err(if_match::changed)? {
+                return Err(not_found(id));
+            }
+            None
+        }
+        (false, None) => {
+            databases.delete(id).await?;
+            None
+        }
+    };
+    withdraw_pending(state, actor, database, now).await;
     if let Err(error) = state.storage.slots.forget(id).await {
         // Only a database of the same id would ever look at them again.
         tracing::warn!(error = &error as &dyn Error, database_id = %id, "the slots of a deleted database stay");
     }
     forget_password(state, database).await;
     let event = deleted(database, backups.as_ref());
-    let event = match cascade_from {
+    let event = match removal.cascade_from {
         None => event,
         Some(engine) => event.with("cascade_from_engine", engine.as_str()),
     };
@@ -92,6 +132,38 @@ impl Outcome {
         self.deleted_records += other.deleted_records;
         self.errors.extend(other.errors);
     }
+}
+
+/// Cancels the backups that wait for their turn. What is not cancelled here, because storage or this
+/// program fails, the processor cancels when the message comes.
+async fn withdraw_pending(state: &AppState, actor: &Actor, database: &Database, now: DateTime<Utc>) {
+    if let Err(error) = try_withdraw(state, actor, database, now).await {
+        let error: &dyn Error = &error;
+        tracing::warn!(error, database_id = %database.id, "backups of a deleted database wait for their messages");
+    }
+}
+
+async fn try_withdraw(
+    state: &AppState,
+    actor: &Actor,
+    database: &Database,
+    now: DateTime<Utc>,
+) -> Result<(), StorageError> {
+    let storage = &state.storage;
+    let pending = BackupFilter {
+        statuses: vec![BackupStatus::Pending],
+        from: Some(now - LOOK_BACK),
+        ..BackupFilter::of(&database.id)
+    };
+    for backup in storage.backups.list(&pending).await? {
+        let reason = Some(WITHDRAWN);
+        let outcome = storage.backups.cancel_because(&backup.id, reason, &*storage.blobs, now).await?;
+        if let CancelOutcome::Cancelled { backup, before } = outcome {
+            let event = cancelled(&backup, before, database.engine_id.as_ref()).with("reason", WITHDRAWN);
+            storage.audit.record(actor, event, now).await;
+        }
+    }
+    Ok(())
 }
 
 /// Deletes the files and the records of a database's backups, and files without a record too.

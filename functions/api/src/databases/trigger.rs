@@ -29,7 +29,7 @@ use crate::references;
 use crate::state::{AppState, Now};
 
 /// How far back an unfinished job is looked for; with all its retries, none lives this long.
-const LOOK_BACK: TimeDelta = TimeDelta::days(2);
+pub(super) const LOOK_BACK: TimeDelta = TimeDelta::days(2);
 
 /// The longest name that a request may give itself.
 const LONGEST_KEY: usize = 255;

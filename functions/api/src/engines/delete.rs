@@ -10,10 +10,10 @@ use shared::secrets::SecretOwner;
 use shared::storage::Versioned;
 
 use crate::actor::Caller;
-use crate::databases::delete::{Outcome, remove};
+use crate::databases::delete::{Outcome, Removal, remove};
 use crate::error::ApiError;
-use crate::if_match::IfMatch;
-use crate::path::Id;
+use crate::if_match::{self, IfMatch};
+use crate::path::{Id, not_found};
 use crate::query::Query;
 use crate::references;
 use crate::state::{AppState, Now};
@@ -38,6 +38,9 @@ struct Cascade {
 
 /// Deletes the databases first and the engine last, so that a request which did not end can be sent
 /// again and goes on with what is left.
+///
+/// A request for one version deletes that version or nothing. With databases it is decided at the
+/// beginning: whoever changes the engine later, while they are being deleted, comes too late.
 pub(crate) async fn delete(
     State(state): State<AppState>,
     caller: Caller,
@@ -53,20 +56,32 @@ pub(crate) async fn delete(
     if !cascade.databases {
         refuse_with_databases(&state, &engine).await?;
     }
+    if cascade.databases && if_match.is_given() {
+        let begun = state.storage.engines.begin_deletion(&id, &etag, now).await;
+        begun.map_err(if_match::changed_or_gone(&id))?;
+    }
     let mut databases_deleted = cascade.databases.then_some(0);
     let mut backups_deleted = cascade.backups.then(Outcome::default);
     if cascade.databases {
         let mut own = state.storage.databases.list().await?;
         own.retain(|database| database.engine_id.as_ref() == Some(&id));
         for database in own {
-            let outcome = remove(&state, &caller.actor, &database, cascade.backups, Some(&id), now).await?;
+            let going = Removal { with_backups: cascade.backups, cascade_from: Some(&id), version: None };
+            let outcome = remove(&state, &caller.actor, &database, &going, now).await?;
             databases_deleted = databases_deleted.map(|count| count + 1);
             if let (Some(all), Some(outcome)) = (&mut backups_deleted, outcome) {
                 all.add(outcome);
             }
         }
     }
-    state.storage.engines.delete(&id).await?;
+    let deleted_now = if if_match.is_given() && !cascade.databases {
+        state.storage.engines.delete_version(&id, &etag).await.map_err(if_match::changed)?
+    } else {
+        state.storage.engines.delete(&id).await?
+    };
+    if !deleted_now && !cascade.databases {
+        return Err(not_found(&id));
+    }
     forget_secrets(&state, &engine).await;
     state.storage.audit.record(&caller.actor, deleted(&engine, cascade, databases_deleted), now).await;
     let message = match databases_deleted {

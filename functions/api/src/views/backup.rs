@@ -98,6 +98,7 @@ impl BackupView {
     pub(crate) fn new(backup: Backup, engine: Option<EngineOfBackup>) -> Self {
         let run = backup.run();
         let failure = backup.failure().cloned();
+        let reason = backup.reason().map(str::to_owned);
         let artifact = backup.artifact().cloned();
         Self {
             status: backup.status(),
@@ -118,7 +119,7 @@ impl BackupView {
             warnings: artifact.as_ref().map(|artifact| artifact.warnings.clone()).unwrap_or_default(),
             blob_name: artifact.map(|artifact| artifact.blob_name),
             error_details: failure.as_ref().and_then(|failure| failure.class.clone()),
-            error_message: failure.map(|failure| failure.message),
+            error_message: failure.map(|failure| failure.message).or(reason),
             retry_count: backup.retry_count,
             triggered_by: backup.triggered_by,
             tier: backup.tier,

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use shared::storage::{BlobAddress, BlobCall, BlobStore as _, Fault, FaultyBlobs, StorageErrorKind};
+use shared::models::BackupStatus;
+use shared::storage::{
+    BackupFilter, BlobAddress, BlobCall, BlobStore as _, Fault, FaultyBlobs, Life, StorageErrorKind,
+};
 
-use crate::support::{World, pretty};
+use crate::support::{self, World, pretty};
 
 async fn with_backups() -> World {
     let world = World::new();
@@ -119,4 +122,74 @@ async fn an_id_that_is_the_name_of_a_type_takes_nobody_elses_files() {
         );
     }
     assert_eq!(left(&world).await, before);
+}
+
+async fn statuses(world: &World) -> Vec<BackupStatus> {
+    let records = world.state.storage.backups.list(&BackupFilter::default()).await.unwrap();
+    records.iter().map(shared::models::Backup::status).collect()
+}
+
+#[tokio::test]
+async fn what_waits_for_its_turn_is_cancelled_with_its_database() {
+    let world = World::new();
+    world.create_database("d-1", json!({})).await;
+    world.create_database("d-2", json!({})).await;
+    world.completed("d-1", "2026-02-01T02:00:00Z", "backups", 10).await;
+    for path in ["/databases/d-1/backup", "/databases/d-2/backup"] {
+        world.expect(202, "POST", path, None).await;
+    }
+    world.expect(200, "DELETE", "/databases/d-1", None).await;
+    let shown = world.get("/backups?database_id=d-1").await;
+    let shown: Vec<_> =
+        shown["backups"].as_array().unwrap().iter().map(|b| (&b["status"], &b["error_message"])).collect();
+    let reason = json!("the database was deleted before its backup began");
+    assert_eq!(shown, [(&json!("cancelled"), &reason), (&json!("completed"), &json!(null))]);
+    let others = world.get("/backups?database_id=d-2").await;
+    assert_eq!(others["backups"][0]["status"], "pending");
+    let audit = world.audit().await;
+    insta::assert_snapshot!(audit.lines().rev().take(4).collect::<Vec<_>>().join("\n"), @"");
+}
+
+#[tokio::test]
+async fn what_cannot_be_cancelled_at_once_stops_no_deletion() {
+    let world = World::new();
+    world.create_database("d-1", json!({})).await;
+    world.expect(202, "POST", "/databases/d-1/backup", None).await;
+    world.table("backuphistory").fail(support::Fault::Read(StorageErrorKind::Unavailable));
+    world.expect(200, "DELETE", "/databases/d-1", None).await;
+    assert_eq!(statuses(&world).await, [BackupStatus::Pending], "the processor cancels it");
+}
+
+#[tokio::test]
+async fn a_deletion_that_dies_anywhere_leaves_no_job_that_can_fail() {
+    for query in ["", "?delete_backups=true"] {
+        for effects in 0.. {
+            let world = World::new();
+            world.create_database("d-1", json!({})).await;
+            world.completed("d-1", "2026-02-01T02:00:00Z", "backups", 10).await;
+            world.expect(202, "POST", "/databases/d-1/backup", None).await;
+            let life = Life::of(effects);
+            let path = format!("/databases/d-1{query}");
+            let first = life.live(world.mortal(&life).send("DELETE", &path, None)).await;
+            if first.is_none() {
+                // Whoever asks again finds it gone, or goes on.
+                let (status, answer) = world.send("DELETE", &path, None).await;
+                assert!(matches!(status, 200 | 404), "{effects}: {status} {answer}");
+            }
+            world.expect(404, "GET", "/databases/d-1", None).await;
+            // What is still pending has no configuration any more, and is cancelled by its message.
+            let left = statuses(&world).await;
+            let seldom = [BackupStatus::Pending, BackupStatus::Completed];
+            let mostly = [BackupStatus::Cancelled, BackupStatus::Completed];
+            match query {
+                "" if first.is_some() => assert_eq!(left, mostly, "{effects}"),
+                "" => assert!(left == mostly || left == seldom, "{effects}: {left:?}"),
+                _ => assert_eq!(left, [], "{effects}"),
+            }
+            if first.is_some() {
+                assert!(effects > 3, "{effects}");
+                break;
+            }
+        }
+    }
 }

@@ -31,6 +31,7 @@ mod settings;
 mod sign_in;
 mod support;
 mod system;
+mod taken_over;
 mod trigger;
 mod update;
 mod users;

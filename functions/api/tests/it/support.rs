@@ -22,8 +22,8 @@ use shared::secrets::Secrets;
 use shared::storage::table::{Continuation, ETag, Entity, Expect, Key, Page, Properties, Query, Table};
 use shared::storage::table::{Value as Cell, query_all};
 use shared::storage::{
-    BlobAddress, BlobStore, CommitOptions, MemoryBlobs, MemoryQueue, MemoryTable, Signer, Storage,
-    StorageError, StorageErrorKind,
+    BlobAddress, BlobStore, CommitOptions, Jobs, Life, MemoryBlobs, MemoryQueue, MemoryTable, Mortal, Signer,
+    Storage, StorageError, StorageErrorKind,
 };
 use tower::ServiceExt as _;
 
@@ -171,6 +171,9 @@ impl Table for TestTable {
         if self.takes(|fault| matches!(fault, Fault::SecondDelete)) {
             self.fail(Fault::Delete);
         }
+        if self.takes(|fault| matches!(fault, Fault::Overtake)) {
+            self.inner.merge(key, &Properties::new(), &Expect::Any).await?;
+        }
         self.inner.delete(key, expect).await
     }
 
@@ -188,6 +191,16 @@ impl Table for TestTable {
         }
         self.inner.query(query, from).await
     }
+}
+
+fn assemble(
+    config: &Config,
+    table: impl Fn(&str) -> Arc<dyn Table>,
+    jobs: Jobs,
+    blobs: Arc<dyn BlobStore>,
+) -> Storage {
+    let account = storage_account::StorageAccount::from_connection_string("UseDevelopmentStorage=true");
+    Storage::assemble(config, table, jobs, blobs, Signer::Key(Box::new(account.unwrap())))
 }
 
 /// Everything that a test looks at.
@@ -212,14 +225,7 @@ impl World {
         let table = |name: &str| -> Arc<dyn Table> {
             Arc::new(tables.lock().unwrap().entry(name.to_owned()).or_default().clone())
         };
-        let account = storage_account::StorageAccount::from_connection_string("UseDevelopmentStorage=true");
-        let storage = Storage::assemble(
-            &config,
-            table,
-            memory.jobs,
-            Arc::new(blobs.clone()),
-            Signer::Key(Box::new(account.unwrap())),
-        );
+        let storage = assemble(&config, table, memory.jobs, Arc::new(blobs.clone()));
         let state = AppState {
             storage,
             secrets: Secrets::open(&config).unwrap(),
@@ -233,12 +239,44 @@ impl World {
         Self { state, queue, blobs, tables: tables.into_inner().unwrap() }
     }
 
+    /// Lets the same world be changed by a program that may die.
+    pub(crate) fn mortal(&self, life: &Life) -> Self {
+        let table = |name: &str| -> Arc<dyn Table> {
+            let store: Arc<dyn Table> = Arc::new(self.tables[name].clone());
+            Arc::new(Mortal::new(store, life))
+        };
+        let blobs: Arc<dyn BlobStore> = Arc::new(self.blobs.clone());
+        let jobs = self.state.storage.jobs.clone();
+        let storage = assemble(&self.state.config, table, jobs, Arc::new(Mortal::new(blobs, life)));
+        Self {
+            state: AppState { storage, ..self.state.clone() },
+            queue: self.queue.clone(),
+            blobs: self.blobs.clone(),
+            tables: self.tables.clone(),
+        }
+    }
+
     pub(crate) fn app(&self) -> Router {
         app(self.state.clone())
     }
 
     pub(crate) fn table(&self, name: &str) -> &TestTable {
         &self.tables[name]
+    }
+
+    /// Renders everything that is stored, but for what follows from the rest and is made by looking at it.
+    pub(crate) async fn snapshot(&self) -> String {
+        let mut all = String::new();
+        for (name, table) in &self.tables {
+            if !["auditindex", "backupdays", "backupindex"].contains(&name.as_str()) {
+                writeln!(all, "{name} {:?}", table.rows().await).unwrap();
+            }
+        }
+        for container in ["backups", "own-place"] {
+            writeln!(all, "{container} {:?}", self.blobs_in(container).await).unwrap();
+        }
+        writeln!(all, "{:?}", self.state.storage.jobs.depth().await.unwrap()).unwrap();
+        all
     }
 
     /// Sends a request and returns status, headers and body.

@@ -126,7 +126,7 @@ async fn who_was_succeeded_changes_nothing_any_more() {
 async fn a_record_that_was_ended_by_others_is_lost() {
     let run = || Run::between(at(0), at(30));
     let ends = [
-        BackupState::Cancelled { run: run() },
+        BackupState::Cancelled { run: run(), reason: None },
         BackupState::Failed { run: run(), failure: failure("the worker was lost") },
     ];
     for state in ends {

@@ -46,7 +46,10 @@ impl Row for Backup {
                 ("sha256", text(artifact.and_then(|artifact| artifact.sha256.as_ref()))),
                 ("consistency", text(artifact.and_then(|artifact| artifact.consistency.as_ref()))),
                 ("warnings", warnings_text(artifact.map(|artifact| &artifact.warnings)).into()),
-                ("error_message", text(failure.map(|failure| &failure.message))),
+                (
+                    "error_message",
+                    failure.map(|failure| failure.message.as_str()).or(self.reason()).unwrap_or("").into(),
+                ),
                 ("error_details", text(failure.and_then(|failure| failure.class.as_ref()))),
                 ("retry_count", Value::Int32(i32::try_from(self.retry_count).unwrap_or(i32::MAX))),
                 ("triggered_by", self.triggered_by.as_str().into()),
@@ -139,12 +142,12 @@ pub(crate) fn claimed(now: DateTime<Utc>, retry_count: u32, planned: Option<&Pla
 pub(crate) const COMMIT_BEGUN_AT: &str = "commit_begun_at";
 
 /// The properties that a cancellation changes.
-pub(crate) fn cancelled(run: &Run) -> Properties {
+pub(crate) fn cancelled(run: &Run, reason: Option<&str>) -> Properties {
     properties([
         ("status", BackupStatus::Cancelled.as_str().into()),
         ("completed_at", instant(run.finished_at)),
         ("duration_seconds", Value::Double(run.seconds.unwrap_or(0.0))),
-        ("error_message", "".into()),
+        ("error_message", reason.unwrap_or("").into()),
         ("error_details", "".into()),
     ])
 }
@@ -189,7 +192,7 @@ fn state(row: &Reader<'_>, status: BackupStatus) -> Result<BackupState, Unreadab
             let unknown = || Failure { message: "The reason was not recorded.".to_owned(), class: None };
             BackupState::Failed { run, failure: failure().unwrap_or_else(unknown) }
         }
-        BackupStatus::Cancelled => BackupState::Cancelled { run },
+        BackupStatus::Cancelled => BackupState::Cancelled { run, reason: row.owned("error_message") },
     })
 }
 

@@ -90,7 +90,7 @@ fn state() -> impl Strategy<Value = BackupState> {
         attempt().prop_map(BackupState::InProgress),
         (run(), of(artifact())).prop_map(|(run, artifact)| BackupState::Completed { run, artifact }),
         (run(), failure()).prop_map(|(run, failure)| BackupState::Failed { run, failure }),
-        run().prop_map(|run| BackupState::Cancelled { run }),
+        (run(), of(text())).prop_map(|(run, reason)| BackupState::Cancelled { run, reason }),
     ]
 }
 
