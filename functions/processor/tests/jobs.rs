@@ -65,6 +65,15 @@ impl Setting {
         self.call(function, json!({ "msg": Value::String(text.to_owned()).to_string() })).await
     }
 
+    /// Delivers a job whose record is stored, as by its sender.
+    async fn run(&self, job: &BackupJob) -> u16 {
+        match self.state.storage.backups.insert(&job.record()).await {
+            Err(error) if error.kind() == StorageErrorKind::AlreadyExists => {}
+            other => other.unwrap(),
+        }
+        self.deliver("backup_processor", &jobs::encode(job)).await
+    }
+
     async fn record(&self, job: &BackupJob) -> Backup {
         let id = job.backup_id.as_ref().unwrap();
         self.state.storage.backups.get(id, job.created_at).await.unwrap().unwrap().value
@@ -150,7 +159,7 @@ async fn an_artifact_that_was_committed_but_not_recorded_is_found_again() {
     dies_after_planning(&setting, &job, "mysql/shop/x.sql.gz").await;
     let id = job.id.to_string();
     setting.commit("mysql/shop/x.sql.gz", &[("job_id", &id), ("sha256", "abc")]).await;
-    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    assert_eq!(setting.run(&job).await, 200);
     let record = setting.record(&job).await;
     let artifact = record.artifact().unwrap();
     assert_eq!(artifact.blob_name, "mysql/shop/x.sql.gz");
@@ -163,16 +172,15 @@ async fn a_blob_of_another_job_is_not_taken_for_the_artifact() {
     let (setting, job) = (Setting::new().await, job());
     dies_after_planning(&setting, &job, "mysql/shop/x.sql.gz").await;
     setting.commit("mysql/shop/x.sql.gz", &[("job_id", "another")]).await;
-    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    assert_eq!(setting.run(&job).await, 200);
     assert_eq!(setting.record(&job).await.status(), BackupStatus::Failed);
 }
 
 #[tokio::test]
 async fn a_job_without_credentials_fails_at_once_and_says_what_to_do() {
     let (setting, job) = (Setting::new().await, job());
-    setting.state.storage.backups.insert(&job.record()).await.unwrap();
     let text = jobs::encode(&job);
-    assert_eq!(setting.deliver("backup_processor", &text).await, 200);
+    assert_eq!(setting.run(&job).await, 200);
     let record = setting.record(&job).await;
     let failure = record.failure().unwrap();
     assert_eq!(failure.class.as_deref(), Some("Credentials"));
@@ -190,8 +198,7 @@ async fn a_job_that_finds_its_database_busy_waits_in_the_queue() {
     let ClaimOutcome::Granted(_claim) = claims.claim(&first, at(NOW)).await.unwrap() else {
         panic!("the first claim is granted")
     };
-    setting.state.storage.backups.insert(&second.record()).await.unwrap();
-    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&second)).await, 200);
+    assert_eq!(setting.run(&second).await, 200);
     let waiting = setting.queue.take();
     assert_eq!(waiting.len(), 1);
     assert_eq!(jobs::decode(&waiting[0].0, at(NOW)).unwrap(), second);
@@ -223,7 +230,7 @@ async fn a_job_whose_server_bears_no_more_waits_in_the_queue_and_counts_as_alive
     for minutes in 0..180 {
         setting.state.clock.set(at(NOW) + TimeDelta::minutes(minutes));
         assert!(storage.places.keep(&mut place, setting.state.clock.now()).await.unwrap());
-        assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+        assert_eq!(setting.run(&job).await, 200);
         let waiting = setting.queue.take();
         assert_eq!(waiting.len(), 1, "the message is sent anew, so that its deliveries begin again");
         pauses.push(waiting[0].1.as_secs());
@@ -238,7 +245,7 @@ async fn a_job_whose_server_bears_no_more_waits_in_the_queue_and_counts_as_alive
     assert_eq!((record.status(), record.retry_count), (BackupStatus::Pending, 0));
 
     storage.places.leave(place).await;
-    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    assert_eq!(setting.run(&job).await, 200);
     // There is no client tool, so it ends at once, and gives its place back.
     assert_eq!(setting.record(&job).await.status(), BackupStatus::Failed);
     let free = storage.places.take(&engine, 1, (&other, at(NOW)), setting.state.clock.now()).await.unwrap();
@@ -257,7 +264,7 @@ async fn a_job_that_has_ended_needs_no_place() {
         ..job.record()
     };
     setting.state.storage.backups.insert(&record).await.unwrap();
-    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    assert_eq!(setting.run(&job).await, 200);
     assert!(setting.queue.take().is_empty());
 }
 
@@ -265,10 +272,10 @@ async fn a_job_that_has_ended_needs_no_place() {
 async fn a_program_runs_no_more_dumps_at_once_than_it_may() {
     let (setting, job) = (Setting::new().await, job());
     let taken = setting.state.places.clone().acquire_many_owned(2).await.unwrap();
-    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    assert_eq!(setting.run(&job).await, 200);
     assert_eq!(setting.queue.take().len(), 1, "both are taken, as many as there are by default");
     drop(taken);
-    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    assert_eq!(setting.run(&job).await, 200);
     assert!(setting.queue.take().is_empty());
     assert_eq!(setting.record(&job).await.status(), BackupStatus::Failed, "there is no client tool");
     assert_eq!(setting.state.places.available_permits(), 2);
@@ -283,7 +290,7 @@ async fn a_job_whose_processor_always_dies_is_given_up_with_that_reason() {
         assert!(matches!(claims.claim(&job, now).await.unwrap(), ClaimOutcome::Granted(_)));
     }
     setting.state.clock.set(at(NOW) + TimeDelta::hours(1));
-    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    assert_eq!(setting.run(&job).await, 200);
     let record = setting.record(&job).await;
     assert_eq!(record.failure().unwrap().class.as_deref(), Some("WorkerLost"));
 }
@@ -323,7 +330,7 @@ async fn a_job_whose_claim_was_lost_to_another_job_comes_again() {
     let mut claim = claim;
     assert!(matches!(claims.confirm(&mut claim, later).await, Err(ClaimError::Lost)));
     setting.state.clock.set(later);
-    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    assert_eq!(setting.run(&job).await, 200);
     assert_eq!(setting.queue.take().len(), 1, "the job waits for its turn");
 }
 
@@ -380,7 +387,7 @@ async fn what_was_stored_before_its_database_was_deleted_is_a_backup() {
     dies_after_planning(&setting, &job, "mysql/shop/x.sql.gz").await;
     setting.commit("mysql/shop/x.sql.gz", &[("job_id", job.id.as_str())]).await;
     setting.state.storage.databases.delete(&job.database_id).await.unwrap();
-    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&job)).await, 200);
+    assert_eq!(setting.run(&job).await, 200);
     assert_eq!(setting.record(&job).await.status(), BackupStatus::Completed);
 }
 
@@ -491,7 +498,7 @@ async fn the_dump_of_one_tier_serves_the_others_of_its_tick() {
     let (weekly, daily) = (scheduled(Tier::Weekly, NOW), scheduled(Tier::Daily, NOW));
     let source = dumped_for(&setting, &weekly, NOW).await;
 
-    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&daily)).await, 200);
+    assert_eq!(setting.run(&daily).await, 200);
     let copy = setting.record(&daily).await;
     let (source, artifact) = (source.artifact().unwrap(), copy.artifact().unwrap());
     assert_ne!(artifact.blob_name, source.blob_name);
@@ -505,14 +512,14 @@ async fn the_dump_of_one_tier_serves_the_others_of_its_tick() {
     assert_eq!((of("sha256"), of("tool")), ("5ca1ab1e", "mysqldump"));
 
     // Delivered twice, it has its effect once.
-    assert_eq!(setting.deliver("backup_processor", &jobs::encode(&daily)).await, 200);
+    assert_eq!(setting.run(&daily).await, 200);
     let blobs = setting.state.storage.blobs.list("backups", "mysql/shop/", None, 10).await.unwrap().blobs;
     assert_eq!(blobs.len(), 2);
 }
 
 /// Without a client tool, a job that may not copy fails or waits for its next attempt.
 async fn is_not_copied(setting: &Setting, job: &BackupJob) {
-    assert_eq!(setting.deliver("backup_processor", &jobs::encode(job)).await, 200);
+    assert_eq!(setting.run(job).await, 200);
     assert!(setting.record(job).await.artifact().is_none());
     let blobs = setting.state.storage.blobs.list("backups", "mysql/shop/", None, 10).await.unwrap().blobs;
     assert!(blobs.len() < 2, "{blobs:?}");
@@ -566,10 +573,10 @@ async fn a_copy_whose_answer_is_lost_is_found_and_one_that_is_refused_costs_a_du
         dumped_for(&setting, &scheduled(Tier::Weekly, NOW), NOW).await;
         let blobs = setting.state.storage.blobs.clone();
         setting.state.storage.blobs = Arc::new(FaultyBlobs::over(blobs).with(BlobCall::Copy, 1, fault));
-        assert_eq!(setting.deliver("backup_processor", &jobs::encode(&daily)).await, 200);
+        assert_eq!(setting.run(&daily).await, 200);
         assert_eq!(setting.record(&daily).await.status(), status, "{fault:?}");
         // The next delivery finds what the first one had copied.
-        assert_eq!(setting.deliver("backup_processor", &jobs::encode(&daily)).await, 200);
+        assert_eq!(setting.run(&daily).await, 200);
         let copied = setting.record(&daily).await.artifact().is_some();
         assert_eq!(copied, status != BackupStatus::Failed, "{fault:?}");
     }
