@@ -49,7 +49,7 @@ async fn failures_say_what_happened_and_hold_up_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_that_are_no_jobs_are_dropped_and_jobs_without_configuration_fail() {
+async fn messages_that_are_no_jobs_are_dropped_and_jobs_without_configuration_are_cancelled() {
     let server = mariadb::Server::get();
     let stack = Stack::start().await;
     for text in ["this is no job", "{\"id\":\"x\"}", "[1,2,3]"] {
@@ -63,8 +63,9 @@ async fn messages_that_are_no_jobs_are_dropped_and_jobs_without_configuration_fa
     stack.send_message(&orphan.to_string()).await;
     stack.send_message(&orphan.to_string()).await;
     let record = stack.api.wait_for_end("nobody", "job-of-nobody").await;
-    assert_eq!(record["status"], "failed");
-    assert_eq!(record["error_details"], "ConfigurationGone");
+    assert_eq!(record["status"], "cancelled");
+    let reason = "the database is not configured any more, so there is nothing to back up";
+    assert_eq!(record["error_message"], reason);
     server.create("e2e_after_poison");
     let next = stack.api.create_database("after", &server.as_client(), "e2e_after_poison").await;
     stack.api.back_up(&next).await;
