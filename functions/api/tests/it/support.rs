@@ -243,11 +243,11 @@ impl World {
     pub(crate) fn mortal(&self, life: &Life) -> Self {
         let table = |name: &str| -> Arc<dyn Table> {
             let store: Arc<dyn Table> = Arc::new(self.tables[name].clone());
-            Arc::new(Mortal::new(store, life))
+            Arc::new(Mortal::new(name, store, life))
         };
         let blobs: Arc<dyn BlobStore> = Arc::new(self.blobs.clone());
         let jobs = self.state.storage.jobs.clone();
-        let storage = assemble(&self.state.config, table, jobs, Arc::new(Mortal::new(blobs, life)));
+        let storage = assemble(&self.state.config, table, jobs, Arc::new(Mortal::new("blobs", blobs, life)));
         Self {
             state: AppState { storage, ..self.state.clone() },
             queue: self.queue.clone(),

@@ -16,7 +16,7 @@ async fn put(world: &World, table: &str, partition: &str, row: &str, properties:
         Value::Number(number) if number.is_f64() => Cell::Double(number.as_f64().unwrap()),
         Value::Number(number) => i32::try_from(number.as_i64().unwrap()).unwrap().into(),
         Value::Object(wide) => Cell::Int64(wide["int64"].as_i64().unwrap()),
-        other => panic!("{other} is in no row"),
+        other @ (Value::Null | Value::Array(_)) => panic!("{other} is in no row"),
     };
     let properties = properties.into_iter().map(|(name, value)| (name, cell(value))).collect();
     world.table(table).put(&Entity::new(Key::new(partition, row), properties)).await;
