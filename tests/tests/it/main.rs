@@ -13,3 +13,4 @@ mod places;
 mod plain_tools;
 mod restore;
 mod restore_kills;
+mod take_over;

@@ -21,7 +21,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
 pub use error::{OpenError, SecretError, VaultFailure};
-pub use rotation::Rotated;
+pub use rotation::{Rotated, Survey};
 pub use sealed::{InvalidKey, SealingKey, SealingKeys};
 pub use vault::KeyVault;
 

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use super::{SecretError, SecretOwner, Secrets};
 use crate::models::{Credentials, Database, DatabaseId, Engine, EngineId, StoredSecret};
-use crate::storage::{Storage, StorageError, StorageErrorKind, Versioned};
+use crate::storage::{LeftAlone, Storage, StorageError, StorageErrorKind, Versioned};
 
 /// How often a row is read again when somebody else changes it at the same time.
 const TRIES: u32 = 3;
@@ -18,6 +18,16 @@ pub struct Rotated {
     pub settled: usize,
     /// What could not be moved, and why. The old key is still needed for these.
     pub failed: Vec<String>,
+}
+
+/// Where the secrets of an account are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Whose secrets are in another place than the present one, or under an older key; with nothing better
+    /// set up, whose are in plain text.
+    pub to_move: Vec<String>,
+    /// Rows that name a secret which is not their own, and is refused for that.
+    pub foreign: Vec<LeftAlone>,
 }
 
 /// Why a row was not written.
@@ -50,6 +60,44 @@ impl Secrets {
             rotated.note(&format!("the engine {} ({})", engine.name, engine.id), outcome);
         }
         Ok(rotated)
+    }
+
+    /// Looks where the secrets of all databases and engines are. Changes nothing, and reads no vault.
+    pub async fn survey(&self, storage: &Storage) -> Result<Survey, StorageError> {
+        let mut survey = Survey::default();
+        for database in storage.databases.list().await? {
+            let Credentials::Own(login) = &database.credentials else { continue };
+            let what = format!("the database {} ({})", database.name, database.id);
+            self.look(&mut survey, &what, &[(SecretOwner::Database(&database.id), &login.password)]);
+        }
+        for engine in storage.engines.list().await? {
+            let what = format!("the engine {} ({})", engine.name, engine.id);
+            let password = (SecretOwner::Engine(&engine.id), &engine.login.password);
+            let string = (SecretOwner::EngineConnectionString(&engine.id), &engine.connection_string);
+            self.look(&mut survey, &what, &[password, string]);
+        }
+        Ok(survey)
+    }
+
+    fn look(&self, survey: &mut Survey, what: &str, secrets: &[(SecretOwner<'_>, &StoredSecret)]) {
+        if secrets
+            .iter()
+            .any(|(_, stored)| matches!(stored, StoredSecret::Plain(_)) || !self.is_settled(stored))
+        {
+            survey.to_move.push(what.to_owned());
+        }
+        for (owner, stored) in secrets {
+            if let StoredSecret::Named(name) = stored
+                && *name != owner.name()
+            {
+                let why = format!(
+                    "its password is kept under the name {name}, which is not its own ({}), and is not read; \
+                     enter the password again",
+                    owner.name()
+                );
+                survey.foreign.push(LeftAlone { row: what.to_owned(), why });
+            }
+        }
     }
 
     async fn rotate_database(&self, storage: &Storage, id: &DatabaseId) -> Result<bool, RowError> {

@@ -173,6 +173,9 @@ impl BackupIndex {
         for _ in 0..TRIES {
             let Some(found) = self.table.get(&key).await? else { return Ok(()) };
             let mut rows = keys(&found);
+            if !rows.contains(row) {
+                return Ok(());
+            }
             rows.retain(|named| named != row);
             let expect = found.etag.map_or(Expect::Any, Expect::Version);
             let written = if rows.is_empty() {

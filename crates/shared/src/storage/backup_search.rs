@@ -131,17 +131,19 @@ impl Backups {
 
     /// Deletes a record, wherever its row is; `false` when there was none.
     pub async fn delete(&self, backup: &Backup) -> Result<bool, StorageError> {
-        if repository::delete(&*self.table, &history_key(backup.created_at, backup.id.as_str())).await? {
-            return Ok(true);
-        }
         // Earlier systems computed the ticks with rounding errors and in local time, or had the id
-        // alone as the row key.
+        // alone as the row key. While such a row moves there are two, and the older one goes first: whoever
+        // moves it then knows that its copy is to go as well.
+        let today = history_key(backup.created_at, backup.id.as_str());
         let mut keys = self.index.look_up(Entry::from(&backup.id)).await?;
-        keys.retain(|key| id_in(&key.row) == backup.id.as_str());
+        keys.retain(|key| id_in(&key.row) == backup.id.as_str() && *key != today);
+        keys.extend([Key::new(&today.partition, backup.id.as_str()), today]);
+        let mut existed = false;
         for key in keys {
-            if repository::delete(&*self.table, &key).await? {
-                return Ok(true);
-            }
+            existed |= repository::delete(&*self.table, &key).await?;
+        }
+        if existed {
+            return Ok(true);
         }
         let day = Filter::eq(PARTITION, history_key(backup.created_at, "").partition);
         let legacy = Filter::eq(ROW, backup.id.as_str());

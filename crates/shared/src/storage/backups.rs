@@ -27,6 +27,8 @@ pub const STUCK_AFTER: TimeDelta = TimeDelta::hours(2);
 pub struct Backups {
     /// The rows; what is written through it is indexed.
     pub(super) table: Arc<dyn Table>,
+    /// The same rows for those who keep the index themselves.
+    pub(super) rows: Arc<dyn Table>,
     pub(super) index: BackupIndex,
     pub(super) days: BackupDays,
 }
@@ -118,8 +120,8 @@ impl Backups {
     ) -> Self {
         let days = BackupDays::new(days, rows.clone(), clock);
         let index = BackupIndex { table: index };
-        let table = Arc::new(HistoryTable { rows, index: index.clone(), days: days.clone() });
-        Self { table, index, days }
+        let table = Arc::new(HistoryTable { rows: rows.clone(), index: index.clone(), days: days.clone() });
+        Self { table, rows, index, days }
     }
 
     /// Makes a history whose index is in memory.

@@ -2,6 +2,7 @@
 //! one pass serves all databases and memory holds hundreds of thousands of records.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::filter::Filter;
 use super::rows::{Reader, id_in, marks};
@@ -35,10 +36,34 @@ impl Backups {
             }
             match page.next {
                 Some(next) => from = Some(next),
-                None => return Ok(holdings),
+                None => {
+                    return Ok(holdings.into_iter().map(|(id, found)| (id, counted_once(found))).collect());
+                }
             }
         }
     }
+}
+
+/// Makes one of two rows of the same backup, which there are while one of an earlier system moves: counted
+/// twice, it would take the place of another one.
+fn counted_once(records: Vec<Record>) -> Vec<Record> {
+    let mut places = BTreeMap::new();
+    let mut once: Vec<Record> = Vec::with_capacity(records.len());
+    for record in records {
+        match places.entry(record.id.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(once.len());
+                once.push(record);
+            }
+            Entry::Occupied(place) => {
+                if let Some(first) = once.get_mut(*place.get()) {
+                    first.is_pinned |= record.is_pinned;
+                    first.is_verified |= record.is_verified;
+                }
+            }
+        }
+    }
+    once
 }
 
 fn read(entity: &Entity) -> Option<(DatabaseId, Record)> {

@@ -79,6 +79,10 @@ mod slots;
 #[cfg(test)]
 mod slots_test;
 pub mod table;
+mod take_over;
+mod take_over_config;
+#[cfg(test)]
+mod take_over_test;
 mod tally;
 mod users;
 #[cfg(test)]
@@ -126,5 +130,6 @@ pub use rows::UnreadableRow;
 pub use signer::{LentKey, SignError, Signer};
 pub use slots::{Reservation, SlotState, Slots};
 pub use table::Table;
+pub use take_over::{LeftAlone, TakenOver};
 pub use tally::{Group, Tally};
 pub use users::{Leaving, Users};

@@ -22,7 +22,7 @@ pub(crate) use backup::{
     COMMIT_BEGUN_AT, cancelled as backup_cancelled, claimed as backup_claimed, deletion_begun,
     deletion_refused, heartbeat as backup_heartbeat, marks, pin, planned_blob, verified,
 };
-pub(crate) use history_key::{audit_month_key, history_key, history_key_bound, id_in};
+pub(crate) use history_key::{audit_month_key, history_key, history_key_bound, id_in, instant_in};
 pub(crate) use read::{Reader, date_time, parse_date_time};
 
 use super::table::{Entity, Properties};
