@@ -48,7 +48,7 @@ enum Command {
     Show(show::Options),
     /// Proves that stored backups are whole, by reading them to their end
     Verify(verify::Options),
-    /// Lists the client programs of this machine, and what is missing
+    /// Looks at everything that backups need, and says what is wrong and how to mend it
     Doctor(doctor::Options),
     /// Copies a stored backup into a file, as it is stored
     Download(download::Options),

@@ -19,6 +19,7 @@
 //! runtime thread: the programs are started from a thread of their own, which lives as long as the process,
 //! because Linux would otherwise send the death signal when a thread of the runtime ends.
 
+mod bundled;
 mod classify;
 mod closing;
 mod databases;

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use shared::targets::TargetRule;
 
+use crate::bundled;
 use crate::error::DumpError;
 use crate::process::{self, Invocation};
 use crate::version::{Flavour, Version, pick_mysql, pick_pg_dump, pick_psql};
@@ -49,8 +50,8 @@ impl Tools {
     pub fn standard() -> Self {
         let beside =
             env::current_exe().ok().and_then(|program| Some(program.parent()?.join("tools").join("bin")));
-        let mut search = vec![PathBuf::from(DEPLOYED)];
-        search.extend(beside);
+        let mut search: Vec<PathBuf> =
+            std::iter::once(PathBuf::from(DEPLOYED)).chain(beside).map(bundled::executable).collect();
         search.extend(debian_postgresql(Path::new(DEBIAN_POSTGRESQL)));
         // A relative entry would run whatever lies in the working folder.
         search.extend(env::split_paths(&path_variable()).filter(|folder| folder.is_absolute()));
