@@ -124,7 +124,7 @@ fn moved_line(moved: u64, of: u64) -> String {
 }
 
 fn report(outcome: &Outcome) -> String {
-    let (moved, moves) = if outcome.applied { ("moved", "") } else { ("to be moved", "to be ") };
+    let (moved, to_be) = if outcome.applied { ("moved", "") } else { ("to be moved", "to be ") };
     let mut lines = vec![
         format!("Rows of the history: {} seen, {} {moved}.", outcome.history.seen, outcome.history.moved),
         format!(
@@ -137,7 +137,7 @@ fn report(outcome: &Outcome) -> String {
     lines.push(if outcome.applied {
         format!("Index of the history: {rows} backups seen, {missing} indexed, days counted.")
     } else {
-        format!("Index of the history: {rows} backups, {missing} {moves}indexed.")
+        format!("Index of the history: {rows} backups, {missing} {to_be}indexed.")
     });
     let failures = outcome.rotated.iter().flat_map(|rotated| &rotated.failed);
     lines.extend(failures.map(|failure| format!("Not moved: the password of {}", on_one_line(failure))));

@@ -24,13 +24,13 @@ const NEEDED: [(&str, [&str; 2], &str); 2] = [
 pub(super) struct Program {
     tool: String,
     version: String,
-    program: String,
+    path: String,
 }
 
 impl Program {
     /// Returns the row of the table.
     pub(super) fn row(&self) -> [String; 3] {
-        [self.tool.clone(), self.version.clone(), self.program.clone()]
+        [self.tool.clone(), self.version.clone(), self.path.clone()]
     }
 }
 
@@ -39,7 +39,7 @@ impl From<&Installed> for Program {
         Self {
             tool: installed.tool.to_owned(),
             version: installed.version.clone(),
-            program: installed.program.display().to_string(),
+            path: installed.program.display().to_string(),
         }
     }
 }

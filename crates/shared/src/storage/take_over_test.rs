@@ -34,7 +34,7 @@ impl Account {
                 "engines" => self.engines.clone(),
                 _ => self.others.clone(),
             });
-            Arc::new(Mortal::new(table, life))
+            Arc::new(Mortal::new(name, table, life))
         };
         Storage::assemble(&config, table, jobs, Arc::new(MemoryBlobs::default()), Signer::None)
     }
