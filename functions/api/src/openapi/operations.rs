@@ -37,7 +37,10 @@ fn sized() -> Members {
 
 /// A number of a query that is cut to its bounds instead of refused.
 fn clamped(least: u32, most: u32, default: Option<u32>) -> Value {
-    let number = described(json!({"type": "integer", "minimum": least}), &format!("At most {most} count."));
+    let number = described(
+        json!({"type": "integer", "minimum": least}),
+        &format!("More than {most} counts as {most}."),
+    );
     match default {
         Some(default) => by_default(number, default),
         None => number,
