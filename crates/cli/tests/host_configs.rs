@@ -124,6 +124,19 @@ fn http_is_forwarded_and_not_wrapped() {
 }
 
 #[test]
+fn only_the_api_is_reached_by_http_and_by_nothing_else() {
+    for app in APPS {
+        for (function, definition) in functions(app) {
+            let is_http = strings(&definition).contains(&"httpTrigger");
+            assert_eq!(is_http, app == "api", "{app}/{function}");
+        }
+    }
+    // All paths are below the prefix, which no function is called.
+    let host = json(&folder("api").join("host.json"));
+    assert_eq!(host["extensions"]["http"]["routePrefix"], "api");
+}
+
+#[test]
 fn one_backup_runs_at_a_time_on_an_instance() {
     let queues = &json(&folder("processor").join("host.json"))["extensions"]["queues"];
     assert_eq!(queues["batchSize"], 1);

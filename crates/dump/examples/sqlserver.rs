@@ -117,6 +117,7 @@ async fn dumped(folder: &Path) -> Result<u64, Box<dyn Error>> {
         tls: Tls::default(),
         username: "app".to_owned(),
         password: "x".into(),
+        proof: shared::connection::Proof::Password,
         database: "shop".to_owned(),
     };
     let mut dump = dump::dump(&Tools::new(vec![folder.to_owned()]), &target, &Limits::default()).await?;

@@ -410,6 +410,7 @@ mod tests {
             tls: Tls::default(),
             username: "app".to_owned(),
             password: "x".into(),
+            proof: shared::connection::Proof::Password,
             database: "shop".to_owned(),
         };
         let error = failure(&target, "mysql", Ending::Exited(1), &tail.said());

@@ -35,6 +35,7 @@ mod postgresql;
 mod preflight;
 mod private;
 mod process;
+mod reach;
 mod redact;
 mod remarks;
 mod restore;

@@ -9,7 +9,8 @@ use shared::models::{Consistency, DumpOptions, NamePattern, TlsMode};
 use crate::definers::{Account, Accounts};
 use crate::error::DumpError;
 use crate::option_file::OptionFile;
-use crate::process::{AuthorityBy, Invocation};
+use crate::process::{AuthorityBy, Invocation, Pin};
+use crate::reach::Reach;
 use crate::remarks::Remarks;
 use crate::server::name_from_hex;
 use crate::target::{Limits, Target};
@@ -323,12 +324,14 @@ fn connection(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
     let invocation =
         if is_long { invocation.password_by_variable(PASSWORD, &target.password) } else { invocation };
     invocation
+        .reaches(Reach::of(target, limits), Pin::No)
         .password_by_option_file(&target.password, file.finish())
         .authority(AuthorityBy::Option("--ssl-ca="), tls::authority(&target.tls))
 }
 
 #[cfg(test)]
 mod tests {
+    use shared::connection::Proof;
     use shared::models::{Authorities, DatabaseType, Tls};
 
     use super::*;
@@ -341,6 +344,7 @@ mod tests {
             tls: Tls::default(),
             username: "back\"up".to_owned(),
             password: "s3cret-word".into(),
+            proof: Proof::Password,
             database: "--result-file=/tmp/x".to_owned(),
         }
     }
@@ -456,6 +460,34 @@ mod tests {
             format!("{invocation:?}"),
             @r#"/usr/bin/mysql --defaults-file=*** --ssl-ca=(its own) "--batch" "--skip-column-names" "--default-character-set=utf8mb4" "--execute" "SELECT VERSION()""#
         );
+    }
+
+    #[test]
+    fn a_token_goes_as_it_is_to_a_verified_server_only() {
+        let token = "x".repeat(3000);
+        let with = |proof, mode, line| {
+            let tls = Tls { mode, ca: None };
+            let target = Target { proof, tls, password: token.clone().into(), ..target() };
+            let invocation = query(&tool("mysql", line), &target, &Limits::default(), VERSION_QUERY);
+            let shown = format!("{invocation:?}");
+            assert!(!shown.contains("xxx") && shown.contains("MYSQL_PWD=***"), "{shown}");
+            let file = invocation.option_file().unwrap_or_default().to_owned();
+            assert!(!file.contains("xxx"), "too long for a line: {file}");
+            file
+        };
+        const MYSQL: &str = "mysql  Ver 8.0.36 for Linux on x86_64 (MySQL Community Server - GPL)";
+        let file = with(Proof::Token, TlsMode::VerifyFull, MYSQL);
+        assert!(file.contains("\nloose-enable-cleartext-plugin=\"1\"\n"), "{file}");
+        assert!(file.contains("\nssl-mode=\"VERIFY_IDENTITY\"\n"), "{file}");
+        // MariaDB's send it to whoever asks, so that the server has to prove who it is before.
+        let file = with(Proof::Token, TlsMode::VerifyFull, MARIADB);
+        assert!(!file.contains("cleartext"), "{file}");
+        assert!(file.contains("\nssl=\"1\"\nssl-verify-server-cert=\"1\"\n"), "{file}");
+        for mode in [TlsMode::Disable, TlsMode::Prefer, TlsMode::Require, TlsMode::VerifyCa] {
+            assert!(!with(Proof::Password, mode, MYSQL).contains("cleartext"), "{mode}");
+            let tls = Tls { mode, ca: None };
+            assert!(Target { proof: Proof::Token, tls, ..target() }.check().is_err(), "{mode}");
+        }
     }
 
     #[test]

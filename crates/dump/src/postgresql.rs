@@ -5,7 +5,8 @@
 
 use shared::models::{DumpOptions, NamePattern};
 
-use crate::process::{AuthorityBy, Invocation};
+use crate::process::{AuthorityBy, Invocation, Pin};
+use crate::reach::Reach;
 use crate::target::{Limits, Target};
 use crate::tls;
 use crate::tools::Tool;
@@ -124,11 +125,13 @@ fn connection(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
         .env("PGCONNECT_TIMEOUT", limits.connect.as_secs().max(2).to_string())
         .env("PGAPPNAME", "dilux-backup")
         .password_by_variable(PASSWORD, &target.password)
+        .reaches(Reach::of(target, limits), Pin::Libpq)
         .authority(AuthorityBy::Variable("PGSSLROOTCERT"), tls::authority(&target.tls))
 }
 
 #[cfg(test)]
 mod tests {
+    use shared::connection::Proof;
     use shared::models::{DatabaseType, Tls, TlsMode};
 
     use super::*;
@@ -142,6 +145,7 @@ mod tests {
             tls: Tls::default(),
             username: "--help".to_owned(),
             password: "s3cret-word".into(),
+            proof: Proof::Password,
             database: database.to_owned(),
         }
     }

@@ -60,10 +60,22 @@ impl PrivateFolder {
         self.write("script.sql", text)
     }
 
+    /// Writes a token, with mode 0600, and returns where it is.
+    ///
+    /// The one program that takes a token from a file reads two bytes a character there, the lower one first.
+    pub(crate) fn write_token(&self, token: &SecretString) -> io::Result<PathBuf> {
+        let bytes: Vec<u8> = token.expose_secret().encode_utf16().flat_map(u16::to_le_bytes).collect();
+        self.write_bytes("token", &bytes)
+    }
+
     fn write(&self, name: &str, text: &str) -> io::Result<PathBuf> {
+        self.write_bytes(name, text.as_bytes())
+    }
+
+    fn write_bytes(&self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
         let path = self.path().join(name);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(bytes)?;
         Ok(path)
     }
 }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -27,6 +28,7 @@ use tokio::time::timeout;
 use crate::error::DumpError;
 use crate::launcher;
 use crate::private::PrivateFolder;
+use crate::reach::{self, Reach};
 use crate::redact::{Said, Tail};
 use crate::tls::Authority;
 use crate::tools::{Tools, path_variable};
@@ -49,6 +51,17 @@ pub(crate) struct Invocation {
     option_file: Option<SecretString>,
     authority: Option<(AuthorityBy, Authority)>,
     script: Option<String>,
+    token_file: Option<SecretString>,
+    reach: Option<(Reach, Pin)>,
+}
+
+/// Whether a tool can be told which of the addresses of a name it is to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pin {
+    /// By the variables of libpq.
+    Libpq,
+    /// It looks the name up by itself, once more.
+    No,
 }
 
 /// How a tool is told where the certificates of authorities are.
@@ -73,6 +86,8 @@ impl Invocation {
             option_file: None,
             authority: None,
             script: None,
+            token_file: None,
+            reach: None,
         }
     }
 
@@ -113,6 +128,21 @@ impl Invocation {
         self
     }
 
+    /// Gives a token by a private file, and takes it out of the tool's words.
+    #[must_use]
+    pub(crate) fn token_by_file(mut self, token: &SecretString) -> Self {
+        self.password = Some(token.clone());
+        self.token_file = Some(token.clone());
+        self
+    }
+
+    /// Says where the tool will connect to, so that it is not started where it may not.
+    #[must_use]
+    pub(crate) fn reaches(mut self, reach: Reach, pin: Pin) -> Self {
+        self.reach = Some((reach, pin));
+        self
+    }
+
     /// Gives a script in a private file, by the option that both programs called `sqlcmd` have for it.
     #[must_use]
     pub(crate) fn script(mut self, script: String) -> Self {
@@ -126,9 +156,17 @@ impl Invocation {
         self.option_file.as_ref().map(ExposeSecret::expose_secret)
     }
 
+    /// Refuses a tool that would connect where it may not; returns the addresses that it may take.
+    async fn admit(&self, tools: &Tools) -> Result<Vec<SocketAddr>, DumpError> {
+        match &self.reach {
+            Some((reach, _)) => reach.admit(tools).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// Returns the command, with the folder that has to live as long as the process.
     #[expect(clippy::disallowed_methods, reason = "this is the one home of child processes")]
-    fn command(&self, tools: &Tools) -> io::Result<(Command, PrivateFolder)> {
+    fn command(&self, tools: &Tools, addresses: &[SocketAddr]) -> io::Result<(Command, PrivateFolder)> {
         let private = PrivateFolder::create()?;
         let mut command = match tools.launcher() {
             Some(program) => {
@@ -154,6 +192,9 @@ impl Invocation {
             command.arg(argument);
         }
         command.args(&self.arguments);
+        if let Some(token) = &self.token_file {
+            command.arg("-P").arg(private.write_token(token)?);
+        }
         if let Some(script) = &self.script {
             command.arg("-i").arg(private.write_script(script)?);
         }
@@ -168,6 +209,9 @@ impl Invocation {
             .kill_on_drop(true);
         if let Some((AuthorityBy::Variable(name), path)) = &authority {
             command.env(name, path);
+        }
+        if let Some((reach, Pin::Libpq)) = &self.reach {
+            command.envs(reach::of_libpq(reach.host(), addresses).into_iter().flatten());
         }
         if let (Some(variable), Some(password)) = (self.password_variable, &self.password) {
             command.env(variable, password.expose_secret());
@@ -200,6 +244,9 @@ impl fmt::Debug for Invocation {
             write!(f, " {name}{place}")?;
         }
         self.arguments.iter().try_for_each(|argument| write!(f, " {argument:?}"))?;
+        if self.token_file.is_some() {
+            write!(f, " -P ***")?;
+        }
         if self.script.is_some() { write!(f, " -i ***") } else { Ok(()) }
     }
 }
@@ -250,7 +297,8 @@ impl Running {
         stdout: Stdio,
     ) -> Result<Self, DumpError> {
         let local = |source| DumpError::Local { doing: "starting a database tool", source };
-        let (mut command, private) = invocation.command(tools).map_err(local)?;
+        let addresses = invocation.admit(tools).await?;
+        let (mut command, private) = invocation.command(tools, &addresses).map_err(local)?;
         command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
         tracing::debug!(?invocation, "starting a tool");
         let mut child = spawn_on_lasting_thread(command).await.map_err(local)?;

@@ -3,12 +3,9 @@
 //! They go through the same client programs, credentials and encryption as a dump, so that a good answer
 //! means that a dump would connect as well.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use shared::models::DatabaseType;
-use tokio::net::lookup_host;
-use tokio::time::timeout;
 
 use crate::classify::failure;
 use crate::definers::Accounts;
@@ -16,6 +13,7 @@ use crate::error::DumpError;
 use crate::mysql::{self, Survey};
 use crate::postgresql;
 use crate::process::{self, Ending};
+use crate::reach::Reach;
 use crate::sqlserver::{self, Identified};
 use crate::target::{Limits, Target};
 use crate::tls;
@@ -161,25 +159,10 @@ struct Answer {
     latency: Duration,
 }
 
-/// Refuses a host that may not be connected to, by every address that its name has at this moment. Each
-/// dump, restore and question begins here.
+/// Refuses a host that may not be connected to before any program is looked for. Each start of a program
+/// that connects looks once more.
 async fn admit(tools: &Tools, target: &Target, limits: &Limits) -> Result<(), DumpError> {
-    let Some(rule) = tools.targets() else { return Ok(()) };
-    let host = target.bare_host();
-    let found = timeout(limits.connect, lookup_host((host, target.port))).await;
-    let addresses: Vec<IpAddr> = match found {
-        Ok(Ok(addresses)) => addresses.map(|address| address.ip()).collect(),
-        // A name that cannot be looked up here must not be looked up by a client program a moment later.
-        Ok(Err(error)) => {
-            return Err(DumpError::UnknownHost { host: host.to_owned(), detail: error.to_string() });
-        }
-        Err(_) => {
-            let detail = format!("the name service did not answer within {} s", limits.connect.as_secs());
-            return Err(DumpError::UnknownHost { host: host.to_owned(), detail });
-        }
-    };
-    rule.judge(host, &addresses)
-        .map_err(|refusal| DumpError::TargetRefused { host: host.to_owned(), refusal })
+    Reach::of(target, limits).admit(tools).await.map(drop)
 }
 
 /// Asks with the clients that are installed, within the limit for a question.
@@ -264,6 +247,7 @@ pub(crate) fn name_from_hex(line: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use shared::connection::Proof;
     use shared::targets::TargetRule;
 
     use super::*;
@@ -287,6 +271,7 @@ mod tests {
             tls: shared::models::Tls::default(),
             username: "app".to_owned(),
             password: "x".into(),
+            proof: Proof::Password,
             database: String::new(),
         };
         let class = async |tools: &Tools, host: &str| {
@@ -298,6 +283,13 @@ mod tests {
         }
         assert_eq!(class(&production, "10.0.0.7").await, "ToolNotFound");
         assert_eq!(class(&production, "nowhere.invalid").await, "UnknownHost");
+        // A program that is started without having been asked about before finds the same door.
+        let program = Tool { name: "mysql", program: "/bin/true".into(), version: Version::of_program("") };
+        for (host, refused) in [("169.254.169.254", true), ("10.0.0.7", false)] {
+            let invocation = mysql::query(&program, &target(host), &Limits::default(), mysql::VERSION_QUERY);
+            let started = process::output(&production, invocation, QUESTION_LIMIT).await;
+            assert_eq!(matches!(started, Err(DumpError::TargetRefused { .. })), refused, "{host}");
+        }
         let developer = nothing().with_targets(TargetRule::default());
         assert_eq!(class(&developer, "localhost").await, "ToolNotFound");
         assert_eq!(class(&developer, "2852039166").await, "TargetRefused");

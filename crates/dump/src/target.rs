@@ -7,7 +7,8 @@ use std::fmt;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use shared::models::{DatabaseType, Tls};
+use shared::connection::Proof;
+use shared::models::{DatabaseType, Tls, TlsMode};
 
 use crate::error::DumpError;
 
@@ -35,6 +36,8 @@ pub struct Target {
     pub username: String,
     /// The password to sign in with.
     pub password: SecretString,
+    /// What the password is: one in the proper sense, or a token of the directory in its place.
+    pub proof: Proof,
     /// The database; empty for calls that are about the server as a whole.
     pub database: String,
 }
@@ -48,6 +51,7 @@ impl fmt::Debug for Target {
             .field("tls", &self.tls)
             .field("username", &self.username)
             .field("password", &"***")
+            .field("proof", &self.proof)
             .field("database", &self.database)
             .finish()
     }
@@ -86,6 +90,9 @@ impl Target {
         }
         if self.username.is_empty() {
             return invalid("user name", "is empty");
+        }
+        if self.proof == Proof::Token && self.tls.mode != TlsMode::VerifyFull {
+            return invalid("token", "would go to a server that does not prove who it is");
         }
         if matches!(self.kind, DatabaseType::Sqlserver | DatabaseType::AzureSql) {
             // They stand in arguments of their own, but one of the two programs looks for options there too.
@@ -159,6 +166,7 @@ mod tests {
             tls: Tls::default(),
             username: username.to_owned(),
             password: "s3cret-word".into(),
+            proof: Proof::Password,
             database: database.to_owned(),
         }
     }
@@ -167,7 +175,7 @@ mod tests {
     fn debug_shows_everything_but_the_password() {
         insta::assert_snapshot!(
             format!("{:?}", target("db", "app", "shop")),
-            @r#"Target { kind: Mysql, host: "db", port: 3306, tls: Tls { mode: Prefer, ca: None }, username: "app", password: "***", database: "shop" }"#
+            @r#"Target { kind: Mysql, host: "db", port: 3306, tls: Tls { mode: Prefer, ca: None }, username: "app", password: "***", proof: Password, database: "shop" }"#
         );
     }
 

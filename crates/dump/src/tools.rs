@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use shared::connection::Proof;
 use shared::targets::TargetRule;
 
 use crate::bundled;
@@ -26,6 +27,10 @@ const DEBIAN_POSTGRESQL: &str = "/usr/lib/postgresql";
 
 /// Where programs are when nobody set `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What is missing where no `sqlcmd` takes tokens.
+const TOKEN_SQLCMD: &str =
+    "a sqlcmd that signs in with a token (go-sqlcmd from 1.11 on, or Microsoft's older one from 17.8 on)";
 
 /// A program that does not say its version within this time is treated as one of unknown version.
 const VERSION_LIMIT: Duration = Duration::from_secs(10);
@@ -152,10 +157,16 @@ impl Tools {
         self.picked(found, Some(picked), "pg_dump", POSTGRESQL_PACKAGE)
     }
 
-    /// Finds `sqlcmd`.
-    pub(crate) async fn sqlcmd(&self) -> Result<Tool, DumpError> {
+    /// Finds a `sqlcmd` that can sign in with what there is.
+    pub(crate) async fn sqlcmd(&self, proof: Proof) -> Result<Tool, DumpError> {
         let found = self.find("sqlcmd", &["sqlcmd"], SQLCMD_PACKAGE).await?;
-        self.picked(found, Some(0), "sqlcmd", SQLCMD_PACKAGE)
+        let fits = |tool: &Tool| match proof {
+            Proof::Password => true,
+            Proof::Token => tool.version.takes_tokens(),
+        };
+        let picked =
+            found.iter().position(fits).ok_or_else(|| self.not_found(TOKEN_SQLCMD, SQLCMD_PACKAGE))?;
+        self.picked(found, Some(picked), "sqlcmd", SQLCMD_PACKAGE)
     }
 
     /// Finds every program with one of the names, each file once, with its version.

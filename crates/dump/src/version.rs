@@ -84,6 +84,16 @@ impl Version {
         Self::new(flavour, version.trim_start_matches('v'))
     }
 
+    /// Tells whether a `sqlcmd` of this version can be given a token of the directory.
+    pub(crate) fn takes_tokens(&self) -> bool {
+        match self.flavour {
+            // Before, it took the word for it and left the token out.
+            Flavour::GoSqlcmd => self.is_at_least(1, 11, 0),
+            Flavour::OdbcSqlcmd => self.is_at_least(17, 8, 0),
+            Flavour::Mysql | Flavour::Mariadb | Flavour::Postgresql | Flavour::Unknown => false,
+        }
+    }
+
     /// Reads what `SELECT VERSION()` of a MySQL or MariaDB server returns.
     pub(crate) fn of_mysql_server(text: &str) -> Self {
         let flavour = if text.contains("MariaDB") { Flavour::Mariadb } else { Flavour::Mysql };

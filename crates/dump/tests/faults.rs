@@ -11,8 +11,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dump::{DumpError, Limits, dump, probe};
+use dump::{DumpError, Limits, Target, Tools, dump, probe};
 use futures::StreamExt;
+use shared::models::DatabaseType;
+use shared::targets::TargetRule;
 
 use crate::stand_in::{PASSWORD, StandIn, patient, target, wait_for_end_of};
 
@@ -237,4 +239,19 @@ async fn a_client_that_hangs_is_stopped() {
     assert!(matches!(error, DumpError::Timeout { .. }), "{error}");
     assert_eq!(error.connection_class(), "Timeout");
     wait_for_end_of(&stand_in.wait_for_note("tool"));
+}
+
+#[tokio::test]
+async fn a_program_of_postgresql_is_told_the_address_that_was_judged() {
+    let stand_in = StandIn::new("");
+    stand_in.install("psql", "psql (PostgreSQL) 15.18", "env >$OUT/environment; echo 15.18");
+    let target = Target { kind: DatabaseType::Postgresql, host: "127.1".to_owned(), ..target() };
+    let environment = async |tools: Tools| {
+        probe(&tools, &target, &patient()).await.unwrap();
+        fs::read_to_string(stand_in.path().join("environment")).unwrap()
+    };
+    let told = environment(stand_in.tools().with_targets(TargetRule::default())).await;
+    assert!(told.contains("PGHOST=127.1\n") && told.contains("PGHOSTADDR=127.0.0.1\n"), "{told}");
+    // Who stands at the keyboard may connect to everything.
+    assert!(!environment(stand_in.tools()).await.contains("PGHOSTADDR"));
 }

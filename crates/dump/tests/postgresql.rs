@@ -18,6 +18,7 @@ use end_to_end::servers::postgresql::{PASSWORD, Server, name, text};
 use end_to_end::stack::free_port;
 use futures::{StreamExt, TryStreamExt, stream};
 use shared::models::DumpOptions;
+use shared::targets::TargetRule;
 
 const NASTY: &str = include_str!("../../../tests/fixtures/postgresql/nasty.sql");
 
@@ -374,4 +375,20 @@ async fn tables_rows_and_schemas_are_left_out_by_patterns_whatever_their_names()
         assert!(text.contains(there), "{there}: {text}");
     }
     assert!(!text.contains("other row"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_was_judged_is_not_looked_up_again() {
+    let server = Server::get();
+    server.create("pinned");
+    let tools = Tools::standard().with_targets(TargetRule::default());
+    for host in ["localhost", "127.0.0.1"] {
+        let target = Target { host: host.to_owned(), ..server.target("pinned") };
+        let dump = dump(&tools, &target, &Limits::default()).await.unwrap();
+        let whole: Vec<u8> = dump.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
+        assert!(String::from_utf8_lossy(&whole).contains("PostgreSQL database dump complete"), "{host}");
+        let wrong = Target { password: "wrong-word".into(), ..target };
+        let error = probe(&tools, &wrong, &Limits::default()).await.unwrap_err();
+        assert_eq!(error.class(), "AuthenticationFailed", "{error}");
+    }
 }

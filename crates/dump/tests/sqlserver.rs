@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use dump::{DumpError, Limits, Remarks, RestoreError, Target, Tools, discover, dump, probe, restore};
 use futures::{StreamExt, stream};
-use shared::models::{Consistency, DatabaseType};
+use shared::connection::Proof;
+use shared::models::{Consistency, DatabaseType, Tls, TlsMode};
 
 use crate::stand_in::{PASSWORD, StandIn, patient, wait_for_end_of};
 
@@ -164,6 +165,40 @@ async fn the_older_program_is_known_by_its_help() {
     dumped(&stand_in, &patient()).await.unwrap();
     let arguments = fs::read_to_string(stand_in.path().join("arguments")).unwrap();
     assert!(arguments.lines().all(|line| line.contains(" -No -C -f 65001 ")), "{arguments}");
+}
+
+#[tokio::test]
+async fn a_token_takes_the_place_of_the_password_in_programs_that_take_one() {
+    let token = "eyJ0".repeat(800);
+    let tls = Tls { mode: TlsMode::VerifyFull, ca: None };
+    let target = Target { proof: Proof::Token, password: token.clone().into(), tls, ..target() };
+    let look = "for file; do case $file in */token) cp $file $OUT/token; stat -c %a $file >$OUT/token-mode;; esac; done";
+    let notes = format!("{look}\ntr '\\0' '\\n' </proc/$$/environ >$OUT/environment\n{ANSWER}");
+
+    let stand_in = stand_in();
+    let error = probe(&stand_in.tools(), &target, &patient()).await.unwrap_err();
+    assert_eq!(error.connection_class(), "ToolNotFound", "{error}");
+    assert!(error.to_string().contains("from 1.11 on"), "{error}");
+
+    stand_in.install("sqlcmd", "sqlcmd: x\n\nVersion: 1.11.0\n", &notes);
+    probe(&stand_in.tools(), &target, &patient()).await.unwrap();
+    let arguments = fs::read_to_string(stand_in.path().join("arguments")).unwrap();
+    assert!(arguments.contains(" --authentication-method ActiveDirectoryServicePrincipalAccessToken "));
+    assert!(arguments.contains(" -Ntrue ") && !arguments.contains(" -U "), "{arguments}");
+    let environment = fs::read_to_string(stand_in.path().join("environment")).unwrap();
+    assert!(environment.contains(&format!("SQLCMDPASSWORD={token}\n")));
+
+    let help = "Microsoft (R) SQL Server Command Line Tool\nVersion 18.4.0001.1 Linux\n";
+    stand_in.install("sqlcmd", "", &format!("if [ \"$1\" = '-?' ]; then echo '{help}'; exit; fi\n{notes}"));
+    probe(&stand_in.tools(), &target, &patient()).await.unwrap();
+    let arguments = fs::read_to_string(stand_in.path().join("arguments")).unwrap();
+    let line = arguments.lines().last().unwrap();
+    assert!(line.contains(" -G ") && line.contains(" -Nm ") && !line.contains(" -U "), "{line}");
+    assert!(!arguments.contains(&token[..8]), "{arguments}");
+    assert!(!fs::read_to_string(stand_in.path().join("environment")).unwrap().contains(&token[..8]));
+    let written: Vec<u8> = token.bytes().flat_map(|byte| [byte, 0]).collect();
+    assert_eq!(fs::read(stand_in.path().join("token")).unwrap(), written);
+    assert_eq!(stand_in.wait_for_note("token-mode"), "600");
 }
 
 #[tokio::test]

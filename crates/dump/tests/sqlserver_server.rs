@@ -32,6 +32,7 @@ fn server() -> Target {
         tls: Tls::default(),
         username: username.to_owned(),
         password: password.into(),
+        proof: shared::connection::Proof::Password,
         database: String::new(),
     }
 }

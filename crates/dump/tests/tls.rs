@@ -8,6 +8,7 @@ use dump::{DumpError, Limits, Target, Tools, dump, probe, restore};
 use end_to_end::servers::{Certificates, mariadb, postgresql};
 use futures::TryStreamExt;
 use shared::models::{Authorities, DatabaseType, Tls, TlsMode};
+use shared::targets::TargetRule;
 
 /// What the servers of this file have.
 fn certificates() -> &'static Certificates {
@@ -100,7 +101,8 @@ async fn dumps_and_restores_are_protected_like_the_question_before_them() {
         let tls = Tls { mode: TlsMode::VerifyFull, ca: Some(certificates().authority()) };
         let database = if kind == DatabaseType::Mysql { "sys" } else { "postgres" };
         let source = Target { host: "localhost".to_owned(), tls, ..encrypting(kind, database) };
-        let tools = Tools::standard();
+        // With a rule, a name is looked up before, and still the certificate has to be made out to it.
+        let tools = Tools::standard().with_targets(TargetRule::default());
         let dump = dump(&tools, &source, &Limits::default()).await.unwrap();
         let bytes: Vec<u8> = dump.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
         assert!(bytes.len() > 100);

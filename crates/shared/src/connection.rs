@@ -85,12 +85,6 @@ pub enum ConnectionError {
         /// Its host.
         host: String,
     },
-    /// The client program takes no token.
-    #[error(
-        "the client program of {0}, a SQL Server, is not given tokens by this version; use a user name and a \
-         password"
-    )]
-    NoTokenClient(String),
     /// There is no token.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -114,8 +108,7 @@ impl ConnectionError {
             | Self::OnlyEngines(_)
             | Self::ConnectionString { .. }
             | Self::OtherPlace(_)
-            | Self::NoTokenHost { .. }
-            | Self::NoTokenClient(_) => false,
+            | Self::NoTokenHost { .. } => false,
         }
     }
 }
@@ -272,9 +265,11 @@ impl Site<'_> {
         of: TokenOf,
         secrets: &Secrets,
     ) -> Result<Connection, ConnectionError> {
-        if matches!(self.database_type, DatabaseType::Sqlserver | DatabaseType::AzureSql) {
-            return Err(ConnectionError::NoTokenClient(self.name.to_owned()));
-        }
+        let username = match self.database_type {
+            // Whose the token is, the server reads in the token itself.
+            DatabaseType::Sqlserver | DatabaseType::AzureSql => username.or_else(|| "token".parse().ok()),
+            DatabaseType::Mysql | DatabaseType::Postgresql => username,
+        };
         let username = self.username(username)?;
         let (tokens, host) = (secrets.tokens(), self.endpoint.host.as_str());
         if !tokens.may_go_to(self.database_type, host) {

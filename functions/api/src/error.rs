@@ -274,8 +274,7 @@ impl From<ConnectionError> for ApiError {
             | ConnectionError::OnlyEngines(_)
             | ConnectionError::ConnectionString { .. }
             | ConnectionError::OtherPlace(_)
-            | ConnectionError::NoTokenHost { .. }
-            | ConnectionError::NoTokenClient(_) => Self::Invalid(sentence(&error.to_string())),
+            | ConnectionError::NoTokenHost { .. } => Self::Invalid(sentence(&error.to_string())),
         }
     }
 }

@@ -155,6 +155,7 @@ fn target(database: &Database, connection: &Connection) -> Target {
         tls: connection.endpoint.tls.clone(),
         username: connection.username.to_string(),
         password: connection.password.clone(),
+        proof: connection.proof,
         database: database.database_name.to_string(),
     }
 }

@@ -581,3 +581,18 @@ async fn a_copy_whose_answer_is_lost_is_found_and_one_that_is_refused_costs_a_du
         assert_eq!(copied, status != BackupStatus::Failed, "{fault:?}");
     }
 }
+
+#[tokio::test]
+async fn nothing_is_answered_below_the_public_prefix() {
+    let setting = Setting::new().await;
+    for name in
+        ["backup_processor", "backup_poison", "cleanup_old_backups", "restore_processor", "restore_poison"]
+    {
+        for prefix in ["api/", "api//", "api/../", "API/", "admin/functions/"] {
+            assert_eq!(setting.call(&format!("{prefix}{name}"), json!({})).await, 404, "{prefix}{name}");
+        }
+        let asked = Request::get(format!("/{name}")).body(Body::empty()).unwrap();
+        assert_eq!(app(setting.state.clone()).oneshot(asked).await.unwrap().status(), 405, "{name}");
+    }
+    assert_eq!(setting.call("dynamic_scheduler", json!({})).await, 404);
+}

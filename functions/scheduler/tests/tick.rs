@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
 use chrono::{DateTime, TimeDelta, Utc};
-use scheduler::{AppState, TickReport, tick};
+use scheduler::{AppState, TickReport, app, tick};
 use shared::clock::Clock;
 use shared::config::{Config, Source};
 use shared::models::{
@@ -15,6 +17,7 @@ use shared::models::{
     TriggeredBy, Warnings,
 };
 use shared::storage::{BackupFilter, ClaimOutcome, MemoryQueue, Storage, jobs};
+use tower::ServiceExt as _;
 
 /// A Wednesday, so that no tier but the hourly one has a slot in the following hour.
 const NOW: &str = "2026-03-04T10:07:00Z";
@@ -252,4 +255,16 @@ async fn ends_what_has_shown_no_sign_of_life() {
     let records = setting.records().await;
     assert!(records.iter().all(|record| record.status() == BackupStatus::Failed), "{records:?}");
     assert!(records[0].failure().unwrap().message.contains("no sign of life"));
+}
+
+#[tokio::test]
+async fn nothing_is_answered_below_the_public_prefix() {
+    let setting = Setting::new().await;
+    for name in ["dynamic_scheduler", "health_monitor", "backup_processor"] {
+        for prefix in ["/api/", "/api/../", "/admin/functions/"] {
+            let asked = Request::post(format!("{prefix}{name}")).body(Body::from("{}")).unwrap();
+            let answer = app(setting.state.clone()).oneshot(asked).await.unwrap();
+            assert_eq!(answer.status(), 404, "{prefix}{name}");
+        }
+    }
 }

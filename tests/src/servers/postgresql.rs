@@ -107,6 +107,7 @@ impl Server {
             tls: Tls::default(),
             username: "backup".to_owned(),
             password: PASSWORD.into(),
+            proof: shared::connection::Proof::Password,
             database: database.to_owned(),
         }
     }

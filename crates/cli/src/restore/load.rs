@@ -7,7 +7,7 @@ use archive::{OpenError, Progress};
 use dump::{Closing, DumpError, Limits, Target, Tools};
 use futures::TryStreamExt as _;
 use shared::config::Config;
-use shared::connection;
+use shared::connection::{self, Proof};
 use shared::models::{DatabaseType, Tls};
 use shared::secrets::Secrets;
 use shared::storage::{BlobAddress, BlobProperties, Storage};
@@ -101,7 +101,16 @@ pub(super) async fn target(
             let Server { kind, host, port, username, database } = server.clone();
             let name = format!("{username}@{host}:{port}");
             let password = password::password(password_file, &on_one_line(&name)).await?;
-            Ok(Target { kind, host, port, tls: tls.unwrap_or_default(), username, password, database })
+            Ok(Target {
+                kind,
+                host,
+                port,
+                tls: tls.unwrap_or_default(),
+                username,
+                password,
+                proof: Proof::Password,
+                database,
+            })
         }
         Destination::Engine { engine, database } => {
             let engines = storage.engines.list().await.map_err(StoredError::from)?;
@@ -115,6 +124,7 @@ pub(super) async fn target(
                 tls: tls.unwrap_or(connection.endpoint.tls),
                 username: connection.username.to_string(),
                 password: connection.password,
+                proof: connection.proof,
                 database: database.clone(),
             })
         }

@@ -3,11 +3,14 @@
 //! There are two programs of this name, Microsoft's older one on ODBC and a newer one in Go; the options here
 //! are those that both understand, and the few that only one of them needs. The password is in the
 //! environment, statements are in a file of the private folder; both programs would take the latter from an
-//! argument as well, where everybody could read it.
+//! argument as well, where everybody could read it. A token of the directory tells by itself whose it is: the
+//! newer program takes it in place of the password, the older one from a file of the private folder.
 
+use shared::connection::Proof;
 use shared::models::TlsMode;
 
-use crate::process::{AuthorityBy, Invocation};
+use crate::process::{AuthorityBy, Invocation, Pin};
+use crate::reach::Reach;
 use crate::target::{Limits, Target};
 use crate::tls::authority;
 use crate::tools::Tool;
@@ -56,9 +59,11 @@ fn connection(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
         Flavour::OdbcSqlcmd => &["-f", "65001"],
         Flavour::GoSqlcmd | Flavour::Mysql | Flavour::Mariadb | Flavour::Postgresql | Flavour::Unknown => &[],
     };
-    Invocation::new(tool.name, &tool.program)
+    let invocation = Invocation::new(tool.name, &tool.program)
         .args(["-S".to_owned(), server(target)])
-        .args(["-d", database, "-U", &target.username])
+        .args(["-d", database]);
+    sign_in(invocation, tool, target)
+        .reaches(Reach::of(target, limits), Pin::No)
         // Messages on the error stream, no variables, quoted names.
         .args(["-r1", "-x", "-I"])
         .args(encryption(target.tls.mode, tool.version.flavour).iter().copied())
@@ -67,7 +72,20 @@ fn connection(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
         // What both programs' libraries take for the list of authorities.
         .authority(AuthorityBy::Variable("SSL_CERT_FILE"), authority(&target.tls))
         .env("SQLCMDCOLORSCHEME", "")
-        .password_by_variable(PASSWORD, &target.password)
+}
+
+/// Adds who signs in, and with what.
+fn sign_in(invocation: Invocation, tool: &Tool, target: &Target) -> Invocation {
+    match (target.proof, tool.version.flavour) {
+        (Proof::Password, _) => {
+            invocation.args(["-U", &target.username]).password_by_variable(PASSWORD, &target.password)
+        }
+        // Without a name, the password is the name of a file with the token.
+        (Proof::Token, Flavour::OdbcSqlcmd) => invocation.args(["-G"]).token_by_file(&target.password),
+        (Proof::Token, _) => invocation
+            .args(["--authentication-method", "ActiveDirectoryServicePrincipalAccessToken"])
+            .password_by_variable(PASSWORD, &target.password),
+    }
 }
 
 /// Returns the mode in the words of the programs. `-C` takes any certificate.
@@ -93,6 +111,7 @@ fn server(target: &Target) -> String {
 
 #[cfg(test)]
 mod tests {
+    use shared::connection::Proof;
     use shared::models::{DatabaseType, Tls};
 
     use super::*;
@@ -111,6 +130,7 @@ mod tests {
             tls: Tls::default(),
             username: "sa".to_owned(),
             password: "s3cret-word".into(),
+            proof: Proof::Password,
             database: database.to_owned(),
         }
     }
@@ -136,6 +156,18 @@ mod tests {
         SQLCMDPASSWORD=***
         /opt/tools/bin/sqlcmd "-S" "tcp:::1,1433" "-d" "master" "-U" "sa" "-r1" "-x" "-I" "-No" "-C" "-f" "65001" "-l" "10" "-y" "0" -i ***
         "#);
+    }
+
+    #[test]
+    fn a_token_is_in_no_argument_and_goes_to_a_verified_server_only() {
+        let with_token = |flavour| {
+            let tls = Tls { mode: TlsMode::VerifyFull, ca: None };
+            let target = Target { proof: Proof::Token, tls, ..target("shop") };
+            let invocation = load(&tool(flavour), &target, &Limits::default());
+            format!("{invocation:?}").lines().last().unwrap_or_default().to_owned()
+        };
+        insta::assert_snapshot!(with_token(Flavour::GoSqlcmd), @r#"/opt/tools/bin/sqlcmd "-S" "tcp:::1,1433" "-d" "shop" "--authentication-method" "ActiveDirectoryServicePrincipalAccessToken" "-r1" "-x" "-I" "-Ntrue" "-l" "10" "-b" "-y" "0""#);
+        insta::assert_snapshot!(with_token(Flavour::OdbcSqlcmd), @r#"/opt/tools/bin/sqlcmd "-S" "tcp:::1,1433" "-d" "shop" "-G" "-r1" "-x" "-I" "-Nm" "-f" "65001" "-l" "10" "-b" "-y" "0" -P ***"#);
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub(crate) struct DataTable {
     rows_per_line: usize,
     insert: String,
     plain: bool,
+    /// The server refuses to read it in a snapshot transaction.
+    pub outside_snapshot: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -119,6 +121,7 @@ impl DataTable {
             rows_per_line,
             insert,
             plain,
+            outside_snapshot: table.memory_optimized,
         })
     }
 

@@ -72,7 +72,7 @@ pub(crate) async fn identify(
     limits: &Limits,
     limit: Duration,
 ) -> Result<Identified, DumpError> {
-    let client = tools.sqlcmd().await?;
+    let client = tools.sqlcmd(target.proof).await?;
     let began = Clock::now();
     let lines = ask(tools, &client, target, limits, limit, probe::version_script()).await?;
     let text = lines.iter().find_map(|line| line.strip_prefix("~V|")).unwrap_or_default();
@@ -86,7 +86,7 @@ pub(crate) async fn discover(
     limits: &Limits,
     limit: Duration,
 ) -> Result<Vec<String>, DumpError> {
-    let client = tools.sqlcmd().await?;
+    let client = tools.sqlcmd(target.proof).await?;
     let lines = ask(tools, &client, target, limits, limit, probe::databases_script()).await?;
     let names = lines.iter().filter_map(|line| line.strip_prefix("~D|"));
     Ok(names.filter_map(|name| String::from_utf16(&TextForm::Escaped.read(name)?).ok()).collect())

@@ -59,13 +59,18 @@ pub(crate) fn plan(catalog: &Catalog, caps: &Capabilities, choices: Choices) -> 
             ddl::table_name(table)
         )));
     }
-    let tables: Vec<DataTable> = catalog
+    let mut tables: Vec<DataTable> = catalog
         .tables
         .iter()
         .filter(|table| !table.external && !table.without_rows)
         .map(|table| DataTable::new(catalog, table, caps))
         .collect::<Result<_, _>>()?;
+    // They cannot be read in a snapshot, and come when it is over.
+    tables.sort_by_key(|table| table.outside_snapshot);
     let mut warnings = left_out(catalog, caps);
+    if caps.snapshot && tables.iter().any(|table| table.outside_snapshot) {
+        warnings.push("the rows of memory-optimised tables are of a later moment than all others".to_owned());
+    }
     let mut script = Script::default();
     for setting in &caps.settings {
         script.batch(setting);
@@ -128,7 +133,7 @@ pub(crate) fn after(
         let rights = ddl::rights(catalog, &mut script);
         if rights > 0 {
             warnings.push(format!(
-                "{rights} permissions on other things than objects, columns and the database are left out"
+                "{rights} permissions on other things than schemas, objects, columns, types, users and the database are left out"
             ));
         }
     }
@@ -165,6 +170,12 @@ fn left_out(catalog: &Catalog, caps: &Capabilities) -> Vec<String> {
     }
     for module in catalog.modules.iter().filter(|module| module.definition.is_none()) {
         warnings.push(format!("the text of {} is encrypted or hidden: it is left out", named(module.id)));
+    }
+    for module in catalog.modules.iter().filter(|module| ddl::is_native(module)) {
+        warnings.push(format!(
+            "{} is compiled for memory-optimised tables, which come back as ordinary ones: it is left out",
+            named(module.id)
+        ));
     }
     for module in &catalog.modules {
         let Some((definition, object)) = module.definition.as_ref().zip(catalog.objects.get(&module.id))
@@ -218,6 +229,7 @@ fn left_out(catalog: &Catalog, caps: &Capabilities) -> Vec<String> {
             "row-level security policies" => format!(
                 "{count} row-level security policies are enabled and left out; rows that they hide from the user are missing"
             ),
+            "columns of file streams" | "ledger tables" => format!("{count} {what} come back as ordinary ones"),
             what => format!("{count} {what} are left out"),
         });
     }

@@ -160,6 +160,16 @@ pub(crate) const OPTIONAL: &[&str] = &[
     "sys.service_queues.name",
     "sys.plan_guides.name",
     "sys.stats.user_created",
+    "sys.asymmetric_keys.name",
+    "sys.numbered_procedures.procedure_number",
+    "sys.trigger_events.is_first",
+    "sys.external_data_sources.data_source_id",
+    "sys.database_scoped_credentials.credential_id",
+    "sys.sensitivity_classifications.class",
+    "sys.change_tracking_tables.object_id",
+    "sys.tables.is_tracked_by_cdc",
+    "sys.columns.is_filestream",
+    "sys.tables.ledger_type",
 ];
 
 /// The rights without which something would be missing silently.

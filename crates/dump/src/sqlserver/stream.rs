@@ -34,7 +34,7 @@ pub(crate) async fn dump(
 ) -> Result<Dump, DumpError> {
     let choices = Choices::from(options);
     let deadline = Instant::now() + limits.deadline;
-    let tool = tools.sqlcmd().await?;
+    let tool = tools.sqlcmd(target.proof).await?;
     let runner = Runner { tools, tool: &tool, target, limits, deadline };
     let caps = runner.probe().await?;
     let (mut catalog, untold) = runner.catalog(&caps, choices).await?;
@@ -47,7 +47,8 @@ pub(crate) async fn dump(
     })?;
     plan.warnings
         .extend(untold.iter().map(|kind| format!("the server could not tell everything of the kind {kind}")));
-    let consistency = if caps.snapshot { Consistency::Snapshot } else { Consistency::PerTable };
+    let whole = caps.snapshot && !plan.tables.iter().any(|table| table.outside_snapshot);
+    let consistency = if whole { Consistency::Snapshot } else { Consistency::PerTable };
     if !caps.snapshot {
         plan.warnings.push(format!(
             "the rows of each table are of the moment at which it was read; for one moment for all: {SWITCH_ON}"
@@ -149,10 +150,15 @@ fn questions(catalog: &Catalog, plan: &Plan, caps: &Capabilities) -> String {
     if catalog.fingerprint.is_some() {
         script.batch(&catalog::fingerprint(caps));
     }
+    let inside = plan.tables.iter().filter(|table| !table.outside_snapshot).count();
     for (number, table) in plan.tables.iter().enumerate() {
+        if caps.snapshot && number == inside {
+            script.batch("COMMIT TRANSACTION");
+            script.batch("SET TRANSACTION ISOLATION LEVEL READ COMMITTED");
+        }
         table.ask(&mut script, number, caps);
     }
-    if caps.snapshot {
+    if caps.snapshot && inside == plan.tables.len() {
         script.batch("COMMIT TRANSACTION");
     }
     script.batch("SELECT '~Z'");

@@ -97,6 +97,7 @@ pub(crate) fn target() -> Target {
         tls: Tls::default(),
         username: "app".to_owned(),
         password: PASSWORD.into(),
+        proof: shared::connection::Proof::Password,
         database: "shop".to_owned(),
     }
 }

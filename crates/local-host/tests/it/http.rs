@@ -71,6 +71,36 @@ async fn answers_by_itself_what_no_function_takes() {
 }
 
 #[tokio::test]
+async fn a_public_path_never_becomes_the_path_of_a_trigger() {
+    let app = App::with_http();
+    app.timer_function("tick", "0 0 0 1 1 *", false);
+    let host = app.start().await;
+    for path in ["/tick", "//tick", "/tick/", "/%74ick", "/API/../tick", "/api/%2e%2e/tick"] {
+        let head = raw(&host, path).await;
+        let forwarded = head.contains("\"target\"");
+        // What has the prefix is for the HTTP function, which sees the prefix as well.
+        assert!(
+            head.contains(" 404 ") || (forwarded && head.contains("\"target\":\"/api/")),
+            "{path}: {head}"
+        );
+    }
+    let (status, seen) = get(&host, "/api/tick").await;
+    assert_eq!((status, &seen["target"]), (200, &json!("/api/tick")));
+    assert_eq!(app.record(), Vec::<Value>::new(), "the trigger was called");
+}
+
+/// Sends a path as it is, which clients would tidy up, and returns the whole answer.
+async fn raw(host: &Host, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(host.address()).await.unwrap();
+    let request =
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
 async fn the_home_page_can_be_switched_off() {
     let mut app = App::with_http();
     app.set("AzureWebJobsDisableHomepage", "true");

@@ -47,6 +47,7 @@ pub(crate) async fn test_connection(
         tls: connection.endpoint.tls,
         username: connection.username.to_string(),
         password: connection.password,
+        proof: connection.proof,
         database: test.database_name.to_string(),
     };
     let began = Instant::now();

@@ -103,6 +103,7 @@ fn target(connection: &Connection) -> Target {
         tls: connection.endpoint.tls.clone(),
         username: connection.username.to_string(),
         password: connection.password.clone(),
+        proof: connection.proof,
         database: String::new(),
     }
 }

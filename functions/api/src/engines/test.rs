@@ -42,6 +42,7 @@ pub(crate) async fn test(
         port: connection.endpoint.port,
         username: connection.username.to_string(),
         password: connection.password,
+        proof: connection.proof,
         database: String::new(),
         tls: connection.endpoint.tls,
     };
@@ -53,7 +54,6 @@ pub(crate) async fn test(
 /// when the place of the secrets is away, there is no test to report on.
 fn not_tried(error: &ConnectionError) -> Option<Failure> {
     let class = match error {
-        ConnectionError::NoTokenClient(_) => "UnsupportedType",
         ConnectionError::ConnectionString { .. }
         | ConnectionError::OtherPlace(_)
         | ConnectionError::NoTokenHost { .. }

@@ -39,13 +39,16 @@ pub(crate) async fn check(
         TargetRequest::Engine(engine) => {
             for_engine(&references::named_engine(&state, &engine).await?, &state.secrets).await?
         }
-        TargetRequest::Server { endpoint, username, password } => Connection {
-            database_type: backup.database_type,
-            endpoint,
-            username,
-            password,
-            proof: Proof::Password,
-        },
+        TargetRequest::Server { endpoint, username, password } => {
+            references::check_host(&state, &endpoint.host)?;
+            Connection {
+                database_type: backup.database_type,
+                endpoint,
+                username,
+                password,
+                proof: Proof::Password,
+            }
+        }
     };
     let blob = state.storage.locate(&artifact);
     let mut checks = Vec::new();
@@ -67,6 +70,7 @@ pub(crate) async fn check(
         tls: connection.endpoint.tls,
         username: connection.username.to_string(),
         password: connection.password,
+        proof: connection.proof,
         database: request.database.to_string(),
     };
     let plan = Plan { backup: backup.database_type, origin: &origin, target: &target, mode: request.mode };

@@ -105,6 +105,7 @@ async fn place(
             Ok(Place::Engine(engine.id))
         }
         TargetRequest::Server { endpoint, username, password } => {
+            references::check_host(state, &endpoint.host)?;
             let password = state.secrets.keep(SecretOwner::Restore(id), password).await?;
             Ok(Place::Server { endpoint, username, password })
         }

@@ -68,6 +68,38 @@ async fn everything_unknown_has_the_error_body() {
     "#);
 }
 
+/// The functions of all apps, which are called by a path of their name.
+fn triggers() -> Vec<String> {
+    let apps = ["processor", "scheduler"]
+        .map(|app| format!("{}/../../host-configs/{app}", env!("CARGO_MANIFEST_DIR")));
+    let entries = apps.into_iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    let folders = entries.map(Result::unwrap).filter(|entry| entry.path().is_dir());
+    folders.map(|entry| entry.file_name().into_string().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn triggers_of_other_apps_are_answered_nowhere() {
+    let world = World::new();
+    let triggers = triggers();
+    assert!(triggers.len() >= 7 && triggers.iter().any(|name| name == "backup_processor"), "{triggers:?}");
+    for name in triggers.iter().map(String::as_str).chain(["http"]) {
+        for path in [
+            format!("/{name}"),
+            format!("/api/{name}"),
+            format!("/api/{name}/"),
+            format!("/api//{name}"),
+            format!("/api/../{name}"),
+            format!("/api/%2e%2e/{name}"),
+            format!("/api/..%2f{name}"),
+            format!("/admin/functions/{name}"),
+        ] {
+            let body = r#"{"Data":{"queueItem":"{}","timer":"{}"},"Metadata":{}}"#;
+            let (status, _, _) = world.exchange(request("POST", &path, body)).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn head_is_answered_like_get_without_a_body() {
     let world = World::new();

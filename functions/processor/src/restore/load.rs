@@ -71,6 +71,7 @@ async fn target(state: &AppState, restore: &Restore) -> Result<Target, RestoreEn
         tls: connection.endpoint.tls,
         username: connection.username.to_string(),
         password: connection.password,
+        proof: connection.proof,
         database: restore.database.to_string(),
     })
 }

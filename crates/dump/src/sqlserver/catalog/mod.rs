@@ -336,6 +336,10 @@ pub(crate) struct Permission {
     /// `GRANT`, `GRANT_WITH_GRANT_OPTION` or `DENY`.
     pub state: String,
     pub right: String,
+    /// The schema of a type that this is about.
+    pub schema: Option<String>,
+    /// The name of a schema or type that this is about.
+    pub name: Option<String>,
 }
 
 impl Catalog {

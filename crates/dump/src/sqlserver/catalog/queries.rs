@@ -518,7 +518,7 @@ impl Asker<'_> {
             let _ = writeln!(
                 self.script,
                 "DECLARE @q nvarchar(max) = N'';\n\
-                 SELECT @q = @q + REPLACE(REPLACE({}, N'?S?', REPLACE(s.name, N, N'')), N'?N?', REPLACE(x.name, N, N'')) \
+                 SELECT @q = @q + REPLACE(REPLACE({}, N'?S?', REPLACE(s.name, N'''', N'''''')), N'?N?', REPLACE(x.name, N'''', N'''''')) \
                  FROM sys.xml_schema_collections AS x JOIN sys.schemas AS s ON s.schema_id = x.schema_id WHERE x.xml_collection_id > 1;\n\
                  EXEC (@q);\nGO",
                 literal::text(&question)
@@ -601,11 +601,16 @@ impl Asker<'_> {
                 self.text("g.name"),
                 self.text("x.state_desc"),
                 self.text("x.permission_name"),
+                self.text("ts.name"),
+                self.text("ISNULL(ss.name, t.name)"),
             ];
             self.ask(
                 "permission",
                 &fields,
                 "sys.database_permissions AS x JOIN sys.database_principals AS g ON g.principal_id = x.grantee_principal_id \
+                 LEFT JOIN sys.schemas AS ss ON x.class = 3 AND ss.schema_id = x.major_id \
+                 LEFT JOIN sys.types AS t ON x.class = 6 AND t.user_type_id = x.major_id \
+                 LEFT JOIN sys.schemas AS ts ON ts.schema_id = t.schema_id \
                  ORDER BY x.class, x.major_id, x.minor_id, g.name, x.permission_name",
             );
         }
@@ -616,12 +621,23 @@ impl Asker<'_> {
             ("full-text indexes", "sys.fulltext_indexes.object_id", "1 = 1"),
             ("full-text catalogs", "sys.fulltext_catalogs.name", "1 = 1"),
             ("row-level security policies", "sys.security_policies.is_enabled", "is_enabled = 1"),
+            ("disabled row-level security policies", "sys.security_policies.is_enabled", "is_enabled = 0"),
             ("assemblies", "sys.assemblies.is_user_defined", "is_user_defined = 1"),
             ("certificates", "sys.certificates.name", "name NOT LIKE '##%'"),
             ("symmetric keys", "sys.symmetric_keys.name", "name NOT LIKE '##%'"),
             ("queues of the service broker", "sys.service_queues.name", "is_ms_shipped = 0"),
             ("plan guides", "sys.plan_guides.name", "1 = 1"),
             ("statistics made by users", "sys.stats.user_created", "user_created = 1"),
+            ("asymmetric keys", "sys.asymmetric_keys.name", "name NOT LIKE '##%'"),
+            ("further procedures of one name", "sys.numbered_procedures.procedure_number", "1 = 1"),
+            ("orders in which triggers fire", "sys.trigger_events.is_first", "is_first = 1 OR is_last = 1"),
+            ("external data sources", "sys.external_data_sources.data_source_id", "1 = 1"),
+            ("credentials of the database", "sys.database_scoped_credentials.credential_id", "1 = 1"),
+            ("classifications of columns", "sys.sensitivity_classifications.class", "1 = 1"),
+            ("tables whose changes are tracked", "sys.change_tracking_tables.object_id", "1 = 1"),
+            ("tables whose changes are captured", "sys.tables.is_tracked_by_cdc", "is_tracked_by_cdc = 1"),
+            ("columns of file streams", "sys.columns.is_filestream", "is_filestream = 1"),
+            ("ledger tables", "sys.tables.ledger_type", "ledger_type <> 0"),
         ] {
             if !self.caps.has(column) {
                 continue;

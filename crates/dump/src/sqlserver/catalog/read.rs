@@ -335,6 +335,8 @@ impl<'a> Reader<'a> {
                 grantee: fields.text()?,
                 state: fields.text()?,
                 right: fields.text()?,
+                schema: fields.maybe_text()?,
+                name: fields.maybe_text()?,
             }),
             "count" => catalog.counts.push((fields.raw()?, fields.number()?)),
             _ => return Err(Malformed),

@@ -67,7 +67,9 @@ pub(crate) fn database_triggers(catalog: &Catalog, script: &mut Script) {
 /// Adds a trigger; returns whether it could be.
 fn add_trigger(catalog: &Catalog, script: &mut Script, trigger: &Trigger) -> bool {
     let found = catalog.modules.iter().find(|module| module.id == trigger.id);
-    let Some(found) = found.filter(|module| module.definition.is_some()) else { return false };
+    let Some(found) = found.filter(|module| module.definition.is_some() && !is_native(module)) else {
+        return false;
+    };
     module(script, found);
     true
 }
@@ -76,9 +78,16 @@ fn kind_of(catalog: &Catalog, id: ObjectId) -> &str {
     catalog.objects.get(&id).map_or("", |object| object.kind.as_str())
 }
 
+/// Tells whether a module is compiled for memory-optimised tables. Over ordinary tables it could not be made,
+/// and would stop the load.
+pub(crate) fn is_native(module: &Module) -> bool {
+    let text = module.definition.as_deref().unwrap_or_default();
+    text.to_ascii_lowercase().contains("native_compilation")
+}
+
 /// Adds one module under the settings that it was made under.
 fn module(script: &mut Script, module: &Module) {
-    let Some(definition) = &module.definition else { return };
+    let Some(definition) = module.definition.as_ref().filter(|_| !is_native(module)) else { return };
     let settings = [(module.ansi_nulls, "ANSI_NULLS"), (module.quoted_identifier, "QUOTED_IDENTIFIER")];
     for (_, setting) in settings.iter().filter(|(on, _)| !on) {
         script.batch(&format!("SET {setting} OFF"));

@@ -8,7 +8,7 @@ mod security;
 mod tables;
 mod types;
 
-pub(crate) use code::{database_triggers, first_objects, last_objects};
+pub(crate) use code::{database_triggers, first_objects, is_native, last_objects};
 pub(crate) use constraints::constraints;
 pub(crate) use indexes::later_indexes;
 pub(crate) use others::{extended_properties, first_others, periods, sequence_values};

@@ -67,10 +67,11 @@ pub(crate) fn first_others(catalog: &Catalog, script: &mut Script, caps: &Capabi
     }
     for collection in &catalog.xml_collections {
         if let Some(definition) = &collection.definition {
+            // The statement takes a constant or a variable; a long text is a sum.
             script.batch(&format!(
-                "CREATE XML SCHEMA COLLECTION {} AS {}",
-                full_name(&collection.schema, &collection.name),
-                text(definition)
+                "DECLARE @schema nvarchar(max) = {};\nCREATE XML SCHEMA COLLECTION {} AS @schema",
+                text(definition),
+                full_name(&collection.schema, &collection.name)
             ));
         }
     }

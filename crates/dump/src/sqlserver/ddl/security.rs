@@ -130,6 +130,22 @@ fn securable(catalog: &Catalog, permission: &Permission) -> Securable {
             }
             Securable::Of(text)
         }
+        3 => match &permission.name {
+            Some(schema) if schema.eq_ignore_ascii_case("sys") => Securable::Own,
+            Some(schema) => Securable::Of(format!(" ON SCHEMA::{}", name(schema))),
+            None => Securable::Unknown,
+        },
+        4 => match catalog.principals.iter().find(|principal| principal.id == permission.major) {
+            Some(role) if role.kind == "R" => Securable::Of(format!(" ON ROLE::{}", name(&role.name))),
+            Some(user) if matches!(user.kind.as_str(), "S" | "U" | "G" | "E" | "X") => {
+                Securable::Of(format!(" ON USER::{}", name(&user.name)))
+            }
+            Some(_) | None => Securable::Unknown,
+        },
+        6 => match (&permission.schema, &permission.name) {
+            (Some(schema), Some(of)) => Securable::Of(format!(" ON TYPE::{}", full_name(schema, of))),
+            _ => Securable::Unknown,
+        },
         _ => Securable::Unknown,
     }
 }
