@@ -14,10 +14,12 @@ use crate::classify::failure;
 use crate::error::DumpError;
 use crate::process::{Ending, Invocation, Running};
 use crate::remarks::Remarks;
-use crate::server::{identify, name_from_hex};
+use crate::server::{Server, identify, name_from_hex};
+use crate::sqlserver;
 use crate::statements::{self, CONTENTS_QUERY, Contents, Texts};
 use crate::target::{Limits, Target};
 use crate::tools::{Tool, Tools};
+use crate::version::Version;
 use crate::{mysql, postgresql, process};
 
 /// The most code of a database that is held in memory while its tables are exchanged.
@@ -53,7 +55,7 @@ pub async fn drop_database(tools: &Tools, target: &Target, limits: &Limits) -> R
     server.run(&statements::drop(target.kind, &target.database)).await
 }
 
-/// Gives a database of PostgreSQL another name; fails when there is one of that name.
+/// Gives a database another name, which MySQL cannot; fails when there is one of that name.
 pub async fn rename_database(
     tools: &Tools,
     target: &Target,
@@ -61,11 +63,11 @@ pub async fn rename_database(
     limits: &Limits,
 ) -> Result<(), DumpError> {
     target.check_database()?;
-    if target.kind != DatabaseType::Postgresql {
+    let Some(statement) = statements::rename(target.kind, &target.database, to) else {
         return Err(DumpError::Unsupported { kind: target.kind });
-    }
+    };
     let server = Session::open(tools, target, limits).await?;
-    server.run(&statements::rename(&target.database, to)).await
+    server.run(&statement).await
 }
 
 /// Puts the database `loaded` in the place of the target's, which is moved to `aside` and then dropped.
@@ -84,7 +86,9 @@ pub async fn exchange_databases(
     match target.kind {
         DatabaseType::Mysql => server.exchange_contents(loaded, aside, remarks).await,
         DatabaseType::Postgresql => server.rename(loaded, aside, remarks).await,
-        DatabaseType::Sqlserver | DatabaseType::AzureSql => Err(DumpError::Unsupported { kind: target.kind }),
+        DatabaseType::Sqlserver | DatabaseType::AzureSql => {
+            server.rename_by_turns(loaded, aside, remarks).await
+        }
     }
 }
 
@@ -95,13 +99,14 @@ struct Session<'a> {
     target: &'a Target,
     limits: &'a Limits,
     client: Tool,
+    version: Version,
 }
 
 impl<'a> Session<'a> {
     async fn open(tools: &'a Tools, target: &'a Target, limits: &'a Limits) -> Result<Self, DumpError> {
         let server = Target { database: String::new(), ..target.clone() };
-        let client = identify(tools, &server, limits).await?.client;
-        Ok(Self { tools, target, limits, client })
+        let Server { client, version, .. } = identify(tools, &server, limits).await?;
+        Ok(Self { tools, target, limits, client, version })
     }
 
     /// Returns the target with another database, or with none.
@@ -122,6 +127,13 @@ impl<'a> Session<'a> {
     /// Asks something within a database.
     async fn ask_at(&self, database: &str, query: &str) -> Result<String, DumpError> {
         let target = self.at(database);
+        if target.kind.is_sql_server() {
+            let statements = [query.to_owned()];
+            let lines =
+                sqlserver::execute(self.tools, &self.client, &target, self.limits, &statements).await?;
+            let answer = lines.iter().find_map(|line| line.strip_prefix("~T|"));
+            return Ok(answer.unwrap_or_default().to_owned());
+        }
         let invocation = match target.kind {
             DatabaseType::Mysql => mysql::query(&self.client, &target, self.limits, query),
             DatabaseType::Postgresql | DatabaseType::Sqlserver | DatabaseType::AzureSql => {
@@ -180,6 +192,51 @@ impl<'a> Session<'a> {
             ));
         }
         Ok(())
+    }
+
+    /// Renames two databases of SQL Server one after the other, which it cannot do at once, and drops the old
+    /// one. When the second cannot be renamed, the first one gets its name back.
+    async fn rename_by_turns(&self, loaded: &str, aside: &str, remarks: &Remarks) -> Result<(), DumpError> {
+        let (kind, name) = (self.target.kind, self.target.database.as_str());
+        let renamed = |from, to| statements::rename(kind, from, to).unwrap_or_default();
+        // Azure knows no such mode. There, a database that is in use is renamed, or the attempt fails.
+        let is_azure = self.version.text.contains("Azure");
+        if !is_azure {
+            self.run(&statements::single_user(name, true)).await?;
+        }
+        if let Err(error) = self.run(&renamed(name, aside)).await {
+            self.let_in(name, is_azure, remarks).await;
+            return Err(error);
+        }
+        if let Err(error) = self.run(&renamed(loaded, name)).await {
+            match self.run(&renamed(aside, name)).await {
+                Ok(()) => self.let_in(name, is_azure, remarks).await,
+                Err(back) => remarks.warn(format!(
+                    "the old database is now called \"{aside}\", and could not be given its name back: {back}"
+                )),
+            }
+            return Err(error);
+        }
+        remarks.warn(
+            "the settings of the database itself, such as its recovery model and compatibility level, are those of \
+             a new one",
+        );
+        if let Err(error) = self.run(&statements::drop(kind, aside)).await {
+            remarks.warn(format!(
+                "the old database is still there as \"{aside}\", since it could not be dropped: {error}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Lets everybody into a database of SQL Server again that keeps its place.
+    async fn let_in(&self, name: &str, is_azure: bool, remarks: &Remarks) {
+        if !is_azure && let Err(error) = self.run(&statements::single_user(name, false)).await {
+            remarks.warn(format!(
+                "\"{name}\" lets in one session at a time, until somebody says ALTER DATABASE … SET MULTI_USER: \
+                 {error}"
+            ));
+        }
     }
 
     /// Gives the loaded database the owner of the old one, and tells what else belongs to a database and

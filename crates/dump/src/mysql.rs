@@ -464,6 +464,7 @@ mod tests {
 
     #[test]
     fn a_token_goes_as_it_is_to_a_verified_server_only() {
+        const MYSQL: &str = "mysql  Ver 8.0.36 for Linux on x86_64 (MySQL Community Server - GPL)";
         let token = "x".repeat(3000);
         let with = |proof, mode, line| {
             let tls = Tls { mode, ca: None };
@@ -475,7 +476,6 @@ mod tests {
             assert!(!file.contains("xxx"), "too long for a line: {file}");
             file
         };
-        const MYSQL: &str = "mysql  Ver 8.0.36 for Linux on x86_64 (MySQL Community Server - GPL)";
         let file = with(Proof::Token, TlsMode::VerifyFull, MYSQL);
         assert!(file.contains("\nloose-enable-cleartext-plugin=\"1\"\n"), "{file}");
         assert!(file.contains("\nssl-mode=\"VERIFY_IDENTITY\"\n"), "{file}");

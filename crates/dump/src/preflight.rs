@@ -6,9 +6,10 @@ use crate::error::DumpError;
 use crate::mysql::NAMING_OTHERS;
 use crate::origin::Origin;
 use crate::server::{Server, discover, identify, name_from_hex, question};
+use crate::sqlserver;
 use crate::target::{Limits, Target};
 use crate::tools::Tools;
-use crate::version::{Flavour, Version};
+use crate::version::Version;
 
 /// What is to be loaded where.
 #[derive(Debug, Clone)]
@@ -41,12 +42,17 @@ const MYSQL_RIGHTS: &str = "SELECT PRIVILEGE_TYPE FROM information_schema.USER_P
 /// Asks everything that can be known beforehand. When one of the answers is `fail`, the restore cannot work.
 pub async fn preflight(tools: &Tools, plan: &Plan<'_>, limits: &Limits) -> Vec<Check> {
     let target = plan.target;
-    if target.kind != plan.backup {
+    if !plan.backup.fits(target.kind) {
         let message =
             format!("a backup of a {} database cannot be loaded into a {} server", plan.backup, target.kind);
         return vec![check("type", CheckResult::Fail, message)];
     }
-    let mut checks = vec![check("type", CheckResult::Ok, format!("both are {}", target.kind))];
+    let both = if target.kind == plan.backup {
+        format!("both are {}", target.kind)
+    } else {
+        format!("a backup of {} can be loaded into {}", plan.backup, target.kind)
+    };
+    let mut checks = vec![check("type", CheckResult::Ok, both)];
     if target.kind.is_system_database(&target.database) {
         let message =
             format!("\"{}\" is a database of the server's own; choose another name", target.database);
@@ -64,7 +70,7 @@ pub async fn preflight(tools: &Tools, plan: &Plan<'_>, limits: &Limits) -> Vec<C
     };
     checks.push(check("connection", CheckResult::Ok, format!("the server's version is {}", found.version)));
     checks.push(client(tools, plan, &found).await);
-    checks.push(version(plan.origin, &found.version));
+    checks.push(version(plan.origin, plan.backup, &found.version));
     checks.push(name(tools, plan, limits).await);
     match target.kind {
         DatabaseType::Postgresql => {
@@ -94,7 +100,7 @@ async fn client(tools: &Tools, plan: &Plan<'_>, server: &Server) -> Check {
         DatabaseType::Mysql | DatabaseType::Sqlserver | DatabaseType::AzureSql => Ok(server.client.clone()),
     };
     match found {
-        Ok(tool) if tool.version.flavour == server.version.flavour => {
+        Ok(tool) if tool.version.flavour == server.version.flavour || plan.target.kind.is_sql_server() => {
             check("client", CheckResult::Ok, format!("{} {} loads it", tool.name, tool.version))
         }
         Ok(tool) => check(
@@ -107,7 +113,7 @@ async fn client(tools: &Tools, plan: &Plan<'_>, server: &Server) -> Check {
 }
 
 /// Compares the servers. Loading into an older one is tried, since it often works and harms nothing.
-fn version(origin: &Origin, server: &Version) -> Check {
+fn version(origin: &Origin, kind: DatabaseType, server: &Version) -> Check {
     let Some(text) = &origin.server_version else {
         return check(
             "version",
@@ -115,10 +121,10 @@ fn version(origin: &Origin, server: &Version) -> Check {
             "the backup does not tell from which version of the server it is",
         );
     };
-    let from = if server.flavour == Flavour::Postgresql {
-        Version::of_postgresql_server(text)
-    } else {
-        Version::of_mysql_server(text)
+    let from = match kind {
+        DatabaseType::Postgresql => Version::of_postgresql_server(text),
+        DatabaseType::Mysql => Version::of_mysql_server(text),
+        DatabaseType::Sqlserver | DatabaseType::AzureSql => sqlserver::version(text),
     };
     let between = format!("the backup is from {from}, the server is {server}");
     if from.flavour != server.flavour {
@@ -126,7 +132,11 @@ fn version(origin: &Origin, server: &Version) -> Check {
             format!("{between}: the one does not know all character sets, types and statements of the other");
         return check("version", CheckResult::Warn, message);
     }
-    let parts = if server.flavour == Flavour::Postgresql { 1 } else { 2 };
+    if kind.is_sql_server() && (from.text.contains("Azure") || server.text.contains("Azure")) {
+        let message = format!("{between}: the numbers of Azure SQL say nothing of what it knows");
+        return check("version", CheckResult::Ok, message);
+    }
+    let parts = if kind == DatabaseType::Mysql { 2 } else { 1 };
     if server.numbers[..parts] < from.numbers[..parts] {
         let message = format!("{between}, which is older: it may not know all that the backup holds");
         return check("version", CheckResult::Warn, message);
@@ -257,10 +267,16 @@ fn size(origin: &Origin) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::version::Flavour;
 
     fn result(from: Option<&str>, server: &Version) -> CheckResult {
         let origin = Origin { server_version: from.map(str::to_owned), ..Origin::default() };
-        version(&origin, server).result
+        let kind = if server.flavour == Flavour::Postgresql {
+            DatabaseType::Postgresql
+        } else {
+            DatabaseType::Mysql
+        };
+        version(&origin, kind, server).result
     }
 
     #[test]

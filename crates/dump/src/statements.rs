@@ -4,6 +4,8 @@
 
 use shared::models::DatabaseType;
 
+use crate::sqlserver::text as sqlserver_text;
+
 /// Quotes a name in the way of a server; a NUL cannot be in one, since targets are checked.
 pub(crate) fn quoted(kind: DatabaseType, name: &str) -> String {
     match kind {
@@ -56,7 +58,13 @@ pub(crate) fn texts_query(kind: DatabaseType, name: &str) -> String {
              WHERE SCHEMA_NAME = CONVERT(0x{} USING utf8mb4)",
             hex(name)
         ),
-        DatabaseType::Postgresql | DatabaseType::Sqlserver | DatabaseType::AzureSql => format!(
+        // Marked as an answer of ours; there is no character set, which is written as one of the same name.
+        DatabaseType::Sqlserver | DatabaseType::AzureSql => {
+            let collation =
+                format!("CONVERT(varchar(128), DATABASEPROPERTYEX({}, 'Collation'))", sqlserver_text(name));
+            format!("SELECT '~T|utf16|' + {collation}")
+        }
+        DatabaseType::Postgresql => format!(
             "SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database WHERE datname = {}",
             text(name)
         ),
@@ -71,8 +79,12 @@ pub(crate) fn create(kind: DatabaseType, name: &str, like: Option<&Texts>) -> St
         (DatabaseType::Mysql, Some(texts)) => {
             format!("CREATE DATABASE {name} CHARACTER SET {} COLLATE {}", texts.charset, texts.collation)
         }
-        (_, None) => format!("CREATE DATABASE {name} TEMPLATE template0"),
-        (_, Some(Texts { charset, collation, ctype })) => format!(
+        (DatabaseType::Sqlserver | DatabaseType::AzureSql, None) => format!("CREATE DATABASE {name}"),
+        (DatabaseType::Sqlserver | DatabaseType::AzureSql, Some(texts)) => {
+            format!("CREATE DATABASE {name} COLLATE {}", texts.collation)
+        }
+        (DatabaseType::Postgresql, None) => format!("CREATE DATABASE {name} TEMPLATE template0"),
+        (DatabaseType::Postgresql, Some(Texts { charset, collation, ctype })) => format!(
             "CREATE DATABASE {name} TEMPLATE template0 ENCODING '{charset}' LC_COLLATE '{collation}' LC_CTYPE '{ctype}'"
         ),
     }
@@ -100,10 +112,24 @@ pub(crate) fn sessions_query(name: &str) -> String {
     )
 }
 
-/// Writes the statement that gives a database of PostgreSQL another name.
-pub(crate) fn rename(name: &str, to: &str) -> String {
-    let quoted = |name| quoted(DatabaseType::Postgresql, name);
-    format!("ALTER DATABASE {} RENAME TO {}", quoted(name), quoted(to))
+/// Writes the statement that gives a database another name; MySQL has none.
+pub(crate) fn rename(kind: DatabaseType, name: &str, to: &str) -> Option<String> {
+    let (name, to) = (quoted(kind, name), quoted(kind, to));
+    match kind {
+        DatabaseType::Mysql => None,
+        DatabaseType::Postgresql => Some(format!("ALTER DATABASE {name} RENAME TO {to}")),
+        DatabaseType::Sqlserver | DatabaseType::AzureSql => {
+            Some(format!("ALTER DATABASE {name} MODIFY NAME = {to}"))
+        }
+    }
+}
+
+/// Writes the statement that lets only one session at a time into a database of SQL Server, and ends all
+/// others, or the one that lets everybody in again.
+pub(crate) fn single_user(name: &str, single: bool) -> String {
+    let name = quoted(DatabaseType::Sqlserver, name);
+    let mode = if single { "SINGLE_USER WITH ROLLBACK IMMEDIATE" } else { "MULTI_USER" };
+    format!("ALTER DATABASE {name} SET {mode}")
 }
 
 /// Writes the statements that exchange one database of PostgreSQL for another, all at once.

@@ -546,3 +546,113 @@ async fn a_wish_to_stop_is_followed_and_a_message_that_was_given_up_ends_the_res
     let ended = world.state.storage.restores.get(&given_up.id).await.unwrap().unwrap().value;
     assert_eq!(ended.failure.and_then(|failure| failure.class), Some("GivenUp".to_owned()));
 }
+
+/// Answers like `sqlcmd` before a server that has databases and nothing else; their names are a file. That the
+/// statements mean on a server what they should, this cannot tell.
+const SQLCMD: &str = r#"#!/bin/sh
+if [ "$1" = --version ]; then printf 'sqlcmd: x\n\nVersion: v1.8.2\n'; exit; fi
+cd "$(dirname "$0")" || exit 1
+case "$*" in *" -i "*) ;; *)
+    echo "$*" >>loads; cat >loaded; [ -e broken ] && { echo 'Msg 102, Level 15, State 1, Server x, Line 1' >&2; exit 1; }
+    echo '~Z'; exit;;
+esac
+for script; do :; done
+cat "$script" >>statements
+without() { grep -vxF "$1" databases >rest; mv rest databases; }
+while IFS= read -r line; do
+    name=${line#*\[}; name=${name%%\]*}
+    case $line in
+    'CREATE DATABASE ['*) echo "$name" >>databases;;
+    'DROP DATABASE ['*) without "$name";;
+    'ALTER DATABASE ['*'MODIFY NAME'*)
+        to=${line##*\[}; to=${to%\]}
+        if [ -e held ] && [ "$to" = "$(cat held)" ]; then
+            rm held; echo 'Msg 5030, Level 16, State 12, Server x, Line 1' >&2; exit 1
+        fi
+        without "$name"; echo "$to" >>databases;;
+    *@@VERSION*) echo '~V|Microsoft SQL Server 2022 (RTM) - 16.0.1000.6 (X64)';;
+    *'~T|'*) echo '~T|utf16|Latin1_General_CI_AS';;
+    *sys.databases*) sed 's/^/~D|/' databases;;
+    esac
+done <"$script"
+echo '~Z'
+"#;
+
+struct StandIn(tempfile::TempDir);
+
+impl StandIn {
+    #[expect(clippy::disallowed_methods, reason = "a program that is being written cannot be started")]
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = std::process::Command::new("sh");
+        writer.args(["-c", r#"printf %s "$2" >"$1/sqlcmd" && chmod 755 "$1/sqlcmd""#, "install"]);
+        assert!(writer.arg(folder.path()).arg(SQLCMD).status().unwrap().success());
+        let stand_in = Self(folder);
+        stand_in.write("databases", "master\nshop\n");
+        stand_in
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.0.path().join(name), text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.0.path().join(name)).unwrap_or_default()
+    }
+
+    fn databases(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.read("databases").lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+}
+
+#[tokio::test]
+async fn backups_of_sql_server_are_loaded_beside_and_take_their_place() {
+    let stand_in = StandIn::new();
+    let mut world = World::new().await;
+    world.state.tools = Arc::new(Tools::new(vec![stand_in.0.path().to_owned()]));
+    let text = "CREATE TABLE [dbo].[t] (v int)\nGO\n-- dilux-backup: the dump is complete\n";
+    let metadata = BTreeMap::new();
+    let sha256 = world.stored("sqlserver/d/a.sql.zst", stream::iter([Ok(text.into())]), metadata).await;
+    let backup = |database: &str, mode| Restore {
+        database_type: DatabaseType::AzureSql,
+        database: database.parse().unwrap(),
+        mode,
+        ..restore(DatabaseType::Postgresql, "sqlserver/d/a.sql.zst".to_owned(), Some(sha256.clone()))
+    };
+
+    let ended = world.run(&backup("copy", RestoreMode::New)).await;
+    assert_eq!(ended.status, BackupStatus::Completed, "{}", message(&ended));
+    assert_eq!(stand_in.databases(), ["copy", "master", "shop"]);
+    assert!(stand_in.read("loaded").starts_with(text), "{}", stand_in.read("loaded"));
+    assert!(
+        stand_in.read("loads").contains(&format!("-d {} ", ended.beside())),
+        "{}",
+        stand_in.read("loads")
+    );
+    let ended = world.run(&backup("copy", RestoreMode::New)).await;
+    assert_eq!(ended.failure.and_then(|failure| failure.class), Some("Preflight".to_owned()));
+
+    let ended = world.run(&backup("shop", RestoreMode::Replace)).await;
+    assert_eq!(ended.status, BackupStatus::Completed, "{}", message(&ended));
+    assert_eq!(stand_in.databases(), ["copy", "master", "shop"]);
+    let statements = stand_in.read("statements");
+    assert!(statements.contains("COLLATE Latin1_General_CI_AS\n"), "{statements}");
+    assert!(
+        statements.contains("ALTER DATABASE [shop] SET SINGLE_USER WITH ROLLBACK IMMEDIATE\n"),
+        "{statements}"
+    );
+
+    // The loaded one cannot take the name: the old one gets it back.
+    stand_in.write("held", "shop");
+    let ended = world.run(&backup("shop", RestoreMode::Replace)).await;
+    assert_eq!(ended.status, BackupStatus::Failed);
+    assert_eq!(stand_in.databases(), ["copy", "master", "shop"], "{}", message(&ended));
+    assert!(stand_in.read("statements").contains("ALTER DATABASE [shop] SET MULTI_USER\n"));
+
+    stand_in.write("broken", "");
+    let ended = world.run(&backup("another", RestoreMode::New)).await;
+    assert_eq!(ended.status, BackupStatus::Failed);
+    assert_eq!(stand_in.databases(), ["copy", "master", "shop"], "{}", message(&ended));
+}

@@ -3,18 +3,22 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use end_to_end::api::text;
+use end_to_end::api::{PATIENCE, text};
 use end_to_end::servers::{mariadb, postgresql};
-use end_to_end::stack::Stack;
+use end_to_end::stack::{Stack, program};
 use serde_json::{Value, json};
 use shared::storage::AzureTable;
 use shared::storage::table::{Query, Table as _, query_all};
 use storage_account::{Service, StorageAccount};
+use tokio::time::{Instant, sleep};
 
 /// Long enough that no piece of it is anywhere by accident.
 const MARKED: &str = "marked-9f2c-s3cret";
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
+    "restores",
     "databaseconfigs",
     "engines",
     "backuphistory",
@@ -48,6 +52,37 @@ impl Seen {
     }
 }
 
+/// Asks for a restore and waits for its end.
+async fn restored(stack: &Stack, seen: &mut Seen, backup: &str, wish: &Value) -> Value {
+    let path = format!("/backups/{backup}/restore");
+    send(stack, seen, "POST", &format!("{path}/check"), Some(wish.clone())).await;
+    let asked = send(stack, seen, "POST", &path, Some(wish.clone())).await;
+    let path = format!("/restores/{}", text(&asked["restore_id"]));
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let found = send(stack, seen, "GET", &path, None).await["restore"].clone();
+        if found["phase"] == "ended" {
+            return found;
+        }
+        assert!(Instant::now() < end, "{found}");
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Runs the command line's restore with a password in the environment; returns whether it went well.
+///
+/// The rule for targets is one for what others ask the service for. Here a person chooses.
+#[expect(clippy::disallowed_methods, reason = "the program is started as a person would")]
+fn restored_by_hand(stack: &Stack, seen: &mut Seen, backup: &str, to: &str, password: &str) -> bool {
+    let mut program = Command::new(program("dilux"));
+    program.args(["restore", backup, "--to", to]).envs(stack.environment());
+    program.env("DILUX_TARGET_PASSWORD", password).env("ALLOWED_TARGETS", "db.example.com");
+    let output = program.stdin(Stdio::null()).output().unwrap();
+    seen.note("what the command line wrote", output.stdout);
+    seen.note("what the command line said", output.stderr);
+    output.status.success()
+}
+
 async fn send(stack: &Stack, seen: &mut Seen, method: &str, path: &str, body: Option<Value>) -> Value {
     let (status, answer) = stack.api.send(method, path, body).await;
     seen.note(format!("the answer to {method} {path} ({status})"), answer.to_string());
@@ -64,6 +99,8 @@ async fn a_secret_comes_out_nowhere() {
     maria.create("hygiene");
     maria.sql("hygiene", &format!("CREATE TABLE t (id INT PRIMARY KEY); CREATE USER hygiene@'%' IDENTIFIED BY '{MARKED}'; GRANT ALL ON *.* TO hygiene@'%';"));
     postgres.create("hygiene");
+    maria.create("hygiene_by_hand");
+    postgres.create("hygiene_by_hand");
     postgres.sql("hygiene", &format!("CREATE ROLE hygiene SUPERUSER LOGIN PASSWORD '{MARKED}';"));
     let key = [("SECRETS_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")];
     let mut stack = Stack::start_with(&key).await;
@@ -93,6 +130,20 @@ async fn a_secret_comes_out_nowhere() {
         let tested =
             send(&stack, &mut seen, "POST", "/databases/test-connection", Some(database.clone())).await;
         assert_eq!(tested["success"], true, "{tested}");
+
+        // Into another database: by the service and by hand, with the password and with a wrong one.
+        let backup = text(&record["id"]);
+        for (password, status) in [(MARKED.to_owned(), "completed"), (format!("{MARKED}-wrong"), "failed")] {
+            let wish = json!({
+                "target": {"host": "127.0.0.1", "port": port, "username": "hygiene", "password": password},
+                "database_name": "hygiene_copy",
+            });
+            let ended = restored(&stack, &mut seen, &backup, &wish).await;
+            assert_eq!(ended["status"], status, "{ended}");
+            let to = format!("{kind}://hygiene@127.0.0.1:{port}/hygiene_by_hand");
+            let is_well = restored_by_hand(&stack, &mut seen, &backup, &to, &password);
+            assert_eq!(is_well, status == "completed", "{to}");
+        }
 
         // Refused by the server, which tells who was refused.
         let wrong = json!({"password": format!("{MARKED}-wrong")});

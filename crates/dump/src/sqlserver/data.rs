@@ -131,12 +131,20 @@ impl DataTable {
     }
 
     /// Adds the questions for the rows of this table.
+    ///
+    /// Outside of a snapshot, rows come and go between a question and the next one: there, the server counts
+    /// the rows that it has sent. Only Microsoft's is known to count them in the same way everywhere.
     pub(crate) fn ask(&self, script: &mut Script, number: usize, caps: &Capabilities) {
+        let sent = caps.microsoft && (self.outside_snapshot || !caps.snapshot);
+        let counted = if sent { "SET @sent = @sent + @@ROWCOUNT;\n" } else { "" };
         let mut sql = format!("SELECT '~B|{number}';\n");
+        if sent {
+            sql.push_str("DECLARE @sent bigint = 0;\n");
+        }
         if self.columns.is_empty() {
-            let _ = writeln!(sql, "SELECT '~R|=' FROM {};", self.full_name);
+            let _ = write!(sql, "SELECT '~R|=' FROM {};\n{counted}", self.full_name);
         } else if self.has_large() && caps.cursors {
-            self.ask_for_large(&mut sql, caps);
+            self.ask_for_large(&mut sql, caps, counted);
         } else if let Some((place, of)) = &self.page_by {
             let key = &self.columns[*place].name;
             let page = |condition: &str| {
@@ -151,24 +159,26 @@ impl DataTable {
             let _ = writeln!(
                 sql,
                 "DECLARE @last {of}, @rows bigint, @line varchar(max);\n{};\nWHILE @rows > 0\nBEGIN\n\
-                 SELECT '~R|' + @line;\n{};\nEND;",
+                 SELECT '~R|' + @line;\n{}{};\nEND;",
                 page(""),
+                if sent { "SET @sent = @sent + @rows;\n" } else { "" },
                 page(&format!(" WHERE {key} > @last"))
             );
         } else {
-            let _ = writeln!(
+            let _ = write!(
                 sql,
-                "SELECT '~R|' + {} FROM {}{};",
+                "SELECT '~R|' + {} FROM {}{};\n{counted}",
                 self.row(caps, false),
                 self.full_name,
                 self.order
             );
         }
-        let _ = write!(
-            sql,
-            "SELECT '~E|{number}|' + CONVERT(varchar(20), COUNT_BIG(*)) FROM {};",
-            self.full_name
-        );
+        let _ = if sent {
+            write!(sql, "SELECT '~E|{number}|' + CONVERT(varchar(20), @sent);")
+        } else {
+            let of = &self.full_name;
+            write!(sql, "SELECT '~E|{number}|' + CONVERT(varchar(20), COUNT_BIG(*)) FROM {of};")
+        };
         script.batch(&sql);
     }
 
@@ -189,7 +199,7 @@ impl DataTable {
 
     /// Asks for the rows with small values as they are, and for the others one by one, each large value in
     /// pieces: neither the tool nor we could hold whole ones.
-    fn ask_for_large(&self, sql: &mut String, caps: &Capabilities) {
+    fn ask_for_large(&self, sql: &mut String, caps: &Capabilities, counted: &str) {
         let large: Vec<(usize, &DataColumn)> =
             self.columns.iter().enumerate().filter(|(_, column)| column.large).collect();
         let sizes: Vec<String> = large
@@ -199,9 +209,9 @@ impl DataTable {
             })
             .collect();
         let size = sizes.join(" + ");
-        let _ = writeln!(
+        let _ = write!(
             sql,
-            "SELECT '~R|' + {} FROM {} WHERE {size} <= {INLINE}{};",
+            "SELECT '~R|' + {} FROM {} WHERE {size} <= {INLINE}{};\n{counted}",
             self.row(caps, false),
             self.full_name,
             self.order
@@ -240,7 +250,7 @@ impl DataTable {
         }
         let _ = writeln!(
             sql,
-            "SELECT '~G|' + @row;\n{fetch};\nEND;\nCLOSE dilux_rows;\nDEALLOCATE dilux_rows;\nEND;"
+            "SELECT '~G|' + @row;\n{counted}{fetch};\nEND;\nCLOSE dilux_rows;\nDEALLOCATE dilux_rows;\nEND;"
         );
     }
 }

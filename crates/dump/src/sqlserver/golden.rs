@@ -144,6 +144,26 @@ fn questions_are_inert_whatever_tables_are_called() {
 }
 
 #[test]
+fn rows_are_counted_in_the_snapshot_or_as_they_are_sent() {
+    let questions = |caps: &Capabilities| {
+        let catalog = catalog(caps);
+        let plan = plan::plan(&catalog, caps, CHOICES).unwrap();
+        let mut script = Script::default();
+        plan.tables.iter().enumerate().for_each(|(number, table)| table.ask(&mut script, number, caps));
+        (script.into_text(), plan.tables.len())
+    };
+    let (text, tables) = questions(&caps());
+    // One table is memory-optimised, and is read when the snapshot is over.
+    assert_eq!(text.matches("COUNT_BIG(*)) FROM").count(), tables - 1, "{text}");
+    assert_eq!(text.matches("DECLARE @sent bigint").count(), 1, "{text}");
+    let (text, tables) = questions(&Capabilities { snapshot: false, ..caps() });
+    assert_eq!(text.matches("CONVERT(varchar(20), @sent)").count(), tables, "{text}");
+    assert!(!text.contains("COUNT_BIG(*)) FROM"), "{text}");
+    let (text, _) = questions(&Capabilities { snapshot: false, microsoft: false, ..caps() });
+    assert!(!text.contains("@sent"), "{text}");
+}
+
+#[test]
 fn what_cannot_be_kept_is_listed() {
     let caps = caps();
     let catalog = catalog(&caps);

@@ -33,6 +33,7 @@ use std::time::{Duration, Instant as Clock};
 use tokio::time::Instant;
 
 use self::command::OnError;
+use self::literal::Script;
 use self::run::Session;
 use self::transfer::TextForm;
 use crate::error::DumpError;
@@ -43,6 +44,7 @@ use crate::version::{Flavour, Version};
 pub(crate) use self::command::load;
 pub(crate) use self::connection::Watch;
 pub(crate) use self::guard::Guard;
+pub(crate) use self::literal::text;
 pub(crate) use self::run::connection_lost;
 pub(crate) use self::stream::dump;
 
@@ -92,7 +94,24 @@ pub(crate) async fn discover(
     Ok(names.filter_map(|name| String::from_utf16(&TextForm::Escaped.read(name)?).ok()).collect())
 }
 
-/// Counts the objects of users in a database.
+/// Runs statements, each as a batch of its own, up to the first error; returns the lines that they answer.
+pub(crate) async fn execute(
+    tools: &Tools,
+    client: &Tool,
+    target: &Target,
+    limits: &Limits,
+    statements: &[String],
+) -> Result<Vec<String>, DumpError> {
+    let mut script = Script::default();
+    script.batch("SET NOCOUNT ON");
+    for statement in statements {
+        script.batch(statement);
+    }
+    script.batch("SELECT '~Z'");
+    ask(tools, client, target, limits, limits.deadline, script.into_text()).await
+}
+
+/// Reads what a server calls itself.
 pub(crate) fn version(text: &str) -> Version {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let release = text.split(" - ").nth(1).unwrap_or_default();

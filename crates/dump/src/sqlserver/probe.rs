@@ -170,6 +170,7 @@ pub(crate) const OPTIONAL: &[&str] = &[
     "sys.tables.is_tracked_by_cdc",
     "sys.columns.is_filestream",
     "sys.tables.ledger_type",
+    "sys.tables.history_retention_period",
 ];
 
 /// The rights without which something would be missing silently.

@@ -79,6 +79,16 @@ impl DatabaseType {
         }
     }
 
+    /// Tells whether it is SQL Server in one of its forms: they speak the same language and have the same client.
+    pub fn is_sql_server(self) -> bool {
+        matches!(self, Self::Sqlserver | Self::AzureSql)
+    }
+
+    /// Tells whether a backup of one kind is for servers of the other.
+    pub fn fits(self, server: Self) -> bool {
+        self == server || (self.is_sql_server() && server.is_sql_server())
+    }
+
     /// Tells whether a database name is one of the server's own, compared without regard to case.
     pub fn is_system_database(self, name: &str) -> bool {
         let own: &[&str] = match self {

@@ -98,7 +98,7 @@ async fn place(
     match target {
         TargetRequest::Engine(engine) => {
             let engine = references::named_engine(state, &engine).await?;
-            if DatabaseType::from(engine.engine_type) != kind {
+            if !kind.fits(engine.engine_type.into()) {
                 return Err(ApiError::field("target_engine_id", format!("is no {kind} server")));
             }
             shared::connection::for_engine(&engine, &state.secrets).await?;

@@ -1,6 +1,6 @@
 //! The backup that a restore is of.
 
-use shared::models::{Artifact, Backup, BackupId, DatabaseType};
+use shared::models::{Artifact, Backup, BackupId};
 
 use crate::error::ApiError;
 use crate::path::not_found;
@@ -9,14 +9,6 @@ use crate::state::AppState;
 /// Finds a backup that can be restored, and what is stored of it.
 pub(super) async fn source(state: &AppState, id: &BackupId) -> Result<(Backup, Artifact), ApiError> {
     let backup = state.storage.backups.find(id).await?.ok_or_else(|| not_found(id))?;
-    match backup.database_type {
-        DatabaseType::Mysql | DatabaseType::Postgresql => {}
-        kind @ (DatabaseType::Sqlserver | DatabaseType::AzureSql) => {
-            return Err(ApiError::Invalid(format!(
-                "Backups of databases of type {kind} cannot be restored here yet."
-            )));
-        }
-    }
     match backup.artifact() {
         Some(artifact) => {
             let artifact = artifact.clone();

@@ -144,6 +144,38 @@ async fn what_cannot_be_restored_or_was_not_confirmed_is_refused() {
 }
 
 #[tokio::test]
+async fn backups_of_sql_server_go_to_servers_of_its_kind_and_targets_are_judged() {
+    let setting = Setting::new().await;
+    let Setting { world, queue, .. } = &setting;
+    world.create_database("d-2", json!({"database_type": "azure_sql", "port": 1433})).await;
+    let backup = world.completed("d-2", "2026-02-27T02:00:00Z", "backups", 100).await;
+    let path = format!("/backups/{}/restore", backup.id);
+    let engine = world.create_engine("ms", json!({"engine_type": "sqlserver"})).await;
+    let mysql = world.create_engine("my", json!({})).await;
+    let to = |engine: &str| json!({"target_engine_id": engine, "database_name": "orders_copy"});
+    assert_eq!(world.post(&path, &to(&engine)).await.0, 202);
+    assert_eq!(world.post(&path, &to(&mysql)).await.0, 400);
+    assert_eq!(queue.take().len(), 1);
+    // The address at which a cloud gives its machines their credentials.
+    for host in ["169.254.169.254", "0xa9fea9fe"] {
+        let mut body = wish();
+        merge(
+            &mut body,
+            json!({"target": {"host": host, "port": 1433, "username": "a", "password": "s3cret-target"}}),
+        );
+        for path in [path.clone(), format!("{path}/check")] {
+            let (status, answer) = world.post(&path, &body).await;
+            assert_eq!(status, 400, "{answer}");
+            assert!(
+                answer["error"].as_str().unwrap().starts_with("host: is an address of the local link"),
+                "{answer}"
+            );
+        }
+    }
+    assert!(queue.take().is_empty());
+}
+
+#[tokio::test]
 async fn a_restore_that_waits_ends_at_once_when_it_is_stopped_and_one_that_runs_is_told() {
     let setting = Setting::new().await;
     let Setting { world, path, .. } = &setting;

@@ -637,6 +637,11 @@ impl Asker<'_> {
             ("tables whose changes are tracked", "sys.change_tracking_tables.object_id", "1 = 1"),
             ("tables whose changes are captured", "sys.tables.is_tracked_by_cdc", "is_tracked_by_cdc = 1"),
             ("columns of file streams", "sys.columns.is_filestream", "is_filestream = 1"),
+            (
+                "limits of the histories of tables",
+                "sys.tables.history_retention_period",
+                "history_retention_period > 0",
+            ),
             ("ledger tables", "sys.tables.ledger_type", "ledger_type <> 0"),
         ] {
             if !self.caps.has(column) {
