@@ -151,8 +151,11 @@ impl<'a> Session<'a> {
     async fn disconnect(&self, database: &str) {
         let ended = match self.target.kind {
             DatabaseType::Mysql => self.kill_sessions(database).await,
-            DatabaseType::Postgresql | DatabaseType::Sqlserver | DatabaseType::AzureSql => {
-                self.run(&statements::disconnect(database)).await
+            DatabaseType::Postgresql => self.run(&statements::disconnect(database)).await,
+            // Azure drops a database that is in use.
+            DatabaseType::Sqlserver | DatabaseType::AzureSql if self.version.text.contains("Azure") => Ok(()),
+            DatabaseType::Sqlserver | DatabaseType::AzureSql => {
+                self.run(&statements::single_user(database, true)).await
             }
         };
         if let Err(error) = ended {
