@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(result(Some("17.1"), &postgresql), CheckResult::Warn);
         assert_eq!(result(None, &postgresql), CheckResult::Warn);
         let origin = Origin { server_version: Some("15.18 (Debian)".to_owned()), ..Origin::default() };
-        let older = version(&origin, &Version::of_postgresql_server("14.9"));
+        let older = version(&origin, DatabaseType::Postgresql, &Version::of_postgresql_server("14.9"));
         assert_eq!(older.result, CheckResult::Warn);
         insta::assert_snapshot!(older.message, @"the backup is from 15.18 (Debian), the server is 14.9, which is older: it may not know all that the backup holds");
         let mariadb = Version::of_mysql_server("10.11.19-MariaDB");
