@@ -147,7 +147,12 @@ async fn what_waits_for_its_turn_is_cancelled_with_its_database() {
     let others = world.get("/backups?database_id=d-2").await;
     assert_eq!(others["backups"][0]["status"], "pending");
     let audit = world.audit().await;
-    insta::assert_snapshot!(audit.lines().rev().take(4).collect::<Vec<_>>().join("\n"), @"");
+    insta::assert_snapshot!(audit.lines().rev().take(4).collect::<Vec<_>>().join("\n"), @r#"
+      {"database_name":"orders","database_type":"mysql","engine_id":null,"host":"db1.example","port":3306}
+    database_deleted database d-1 "Orders d-1" by admin@dilux.tech from 203.0.113.7: success -
+      {"database_alias":"Orders d-1","database_id":"d-1","database_type":"mysql","engine_id":null,"job_id":"<id 1>","reason":"the database was deleted before its backup began","status_before":"pending"}
+    backup_cancelled backup <id 3> "Orders d-1" by admin@dilux.tech from 203.0.113.7: success -
+    "#);
 }
 
 #[tokio::test]
