@@ -11,6 +11,7 @@ pub mod effective_policy;
 pub mod identity;
 pub mod models;
 pub mod networks;
+pub mod overdue;
 pub mod prune;
 pub mod retention;
 pub mod schedule;

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::models::DatabaseType;
+use shared::models::{Database, DatabaseId, DatabaseType};
+use shared::overdue::overdue;
+use shared::schedule::Wanted;
 use shared::storage::{Storage, StorageError, Tally};
 use tokio::sync::Mutex;
 
@@ -23,7 +25,11 @@ const PAGE: u32 = 5000;
 pub struct Figures {
     files: Arc<Mutex<Option<Kept<Files>>>>,
     ended: Arc<Mutex<BTreeMap<Period, Kept<Ended>>>>,
+    overdue: Arc<Mutex<Option<Kept<Overdue>>>>,
 }
+
+/// Databases that are overdue, with the backup that each is without.
+pub(crate) type Overdue = BTreeMap<DatabaseId, Wanted>;
 
 #[derive(Debug, Clone)]
 struct Kept<T> {
@@ -75,6 +81,22 @@ impl Figures {
         }
         let value = status::count(storage, period, now).await?;
         kept.insert(period, Kept { at: now, value });
+        Ok(value)
+    }
+
+    /// Finds out which databases are overdue, or returns what was found less than a minute ago.
+    pub(crate) async fn overdue(
+        &self,
+        storage: &Storage,
+        databases: &[Database],
+        now: DateTime<Utc>,
+    ) -> Result<Overdue, StorageError> {
+        let mut kept = self.overdue.lock().await;
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_fresh(now)) {
+            return Ok(kept.value.clone());
+        }
+        let value = overdue(storage, databases, now).await?;
+        *kept = Some(Kept { at: now, value: value.clone() });
         Ok(value)
     }
 }

@@ -1,15 +1,24 @@
-//! `health_monitor`: one look at the whole system, as one structured log line.
+//! `health_monitor`: one look at the whole system, as one structured log line, and kept for
+//! `/system-status`.
 
 use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use custom_handler::{Answer, TimerInvocation};
-use shared::models::BackupStatus;
-use shared::storage::{BackupFilter, Storage, StorageError};
+use shared::models::{BackupStatus, Database, DatabaseId};
+use shared::overdue::overdue;
+use shared::storage::{BackupFilter, Check, HealthReport, Storage, StorageError};
 
+use crate::orphans::{self, Orphans};
 use crate::state::AppState;
 
+/// How old the last tick may be: three of them may fail.
+const TICK_AGE: TimeDelta = TimeDelta::minutes(50);
+
+/// How many names a message lists.
+const NAMED: usize = 5;
+
 /// What the monitor saw.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Health {
     databases: usize,
     enabled: usize,
@@ -18,6 +27,11 @@ struct Health {
     failed: usize,
     waiting: u64,
     given_up: u64,
+    /// The names of databases without a backup for longer than their schedule allows.
+    overdue: Vec<String>,
+    orphans: Orphans,
+    /// How many minutes ago the last tick was; `None` when there was none.
+    last_tick: Option<i64>,
 }
 
 impl Health {
@@ -30,42 +44,111 @@ impl Health {
         (ended > 0).then(|| (rate(self.completed, ended) * 10.0).round() / 10.0)
     }
 
-    /// Returns what a person should look at.
-    fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if let Some(rate) = self.success_rate().filter(|rate| *rate < 90.0) {
-            warnings.push(format!("only {rate} % of the backups of the last 24 hours succeeded"));
+    /// Judges each thing that was looked at.
+    fn report(&self) -> HealthReport {
+        let checks = vec![
+            check("storage", true, "the storage account answers".to_owned()),
+            check("databases", true, format!("{} of {} databases are enabled", self.enabled, self.databases)),
+            check("policies", self.policies > 0, format!("there are {} backup policies", self.policies)),
+            self.success_check(),
+            check(
+                "queue",
+                self.given_up == 0,
+                format!("{} jobs wait, {} messages are in the poison queue", self.waiting, self.given_up),
+            ),
+            self.tick_check(),
+            check("overdue", self.overdue.is_empty(), overdue_text(&self.overdue)),
+            self.orphan_check(),
+        ];
+        HealthReport { checks }
+    }
+
+    fn success_check(&self) -> Check {
+        let rate = self.success_rate();
+        let text = rate.map_or_else(
+            || "no backup ended in the last 24 hours".to_owned(),
+            |rate| format!("{rate} % of the backups of the last 24 hours succeeded"),
+        );
+        check("success_rate", rate.is_none_or(|rate| rate >= 90.0), text)
+    }
+
+    /// There may be no tick yet on a new installation. Where the timer does not work, backups are overdue.
+    fn tick_check(&self) -> Check {
+        match self.last_tick {
+            Some(minutes) => check(
+                "scheduler",
+                minutes <= TICK_AGE.num_minutes(),
+                format!("the last tick was {minutes} minutes ago"),
+            ),
+            None => check("scheduler", true, "there was no tick yet".to_owned()),
         }
-        if self.policies == 0 {
-            warnings.push("there is no backup policy".to_owned());
-        }
-        if self.given_up > 0 {
-            warnings.push(format!("{} messages are in the poison queue", self.given_up));
-        }
-        warnings
+    }
+
+    fn orphan_check(&self) -> Check {
+        let Orphans { files, records, examples } = &self.orphans;
+        let text = if examples.is_empty() {
+            "files and records fit together".to_owned()
+        } else {
+            let examples = examples.join(", ");
+            format!("{files} files have no record, {records} records miss their file: {examples}")
+        };
+        check("orphans", *files == 0 && *records == 0, text)
     }
 }
 
-/// Looks at the system and logs what it sees.
+fn check(name: &str, ok: bool, message: String) -> Check {
+    Check { name: name.to_owned(), ok, message }
+}
+
+fn overdue_text(names: &[String]) -> String {
+    let shown = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => "every database has the backups that its schedule asks for".to_owned(),
+        count if count <= NAMED => format!("overdue: {shown}"),
+        count => format!("overdue: {shown} and {} more", count - NAMED),
+    }
+}
+
+/// Looks at the system, logs what it sees and keeps it.
 pub(crate) async fn health_monitor(State(state): State<AppState>, _timer: TimerInvocation) -> Answer {
-    match look(&state.storage, state.clock.now()).await {
-        Ok(health) => report(&health),
+    let now = state.clock.now();
+    match look(&state.storage, now).await {
+        Ok(health) => {
+            let report = health.report();
+            if let Err(error) = state.storage.watch.note_health(now, &report).await {
+                tracing::warn!(%error, "what the health monitor saw could not be kept");
+            }
+            tell(&health, &report)
+        }
         Err(error) => {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 status = "unhealthy",
                 "health: storage does not answer"
             );
+            note_failure(&state, now).await;
             Answer::failure(error.to_string())
         }
     }
 }
 
-fn report(health: &Health) -> Answer {
-    let Health { databases, enabled, policies, completed, failed, waiting, given_up } = *health;
+/// Notes that storage did not answer, in case that it answers again. The text of the error stays in the log:
+/// it names hosts and requests.
+async fn note_failure(state: &AppState, now: DateTime<Utc>) {
+    let text = "the storage account did not answer when the system was looked at; see the scheduler's log";
+    let report = HealthReport { checks: vec![check("storage", false, text.to_owned())] };
+    if let Err(error) = state.storage.watch.note_health(now, &report).await {
+        tracing::warn!(%error, "that storage does not answer could not be kept");
+    }
+}
+
+fn tell(health: &Health, report: &HealthReport) -> Answer {
+    let Health { databases, enabled, policies, completed, failed, waiting, given_up, .. } = *health;
+    let (overdue, orphans) = (health.overdue.len(), health.orphans.files + health.orphans.records);
     let success_rate = health.success_rate();
-    let warnings = health.warnings();
-    let status = if warnings.is_empty() { "healthy" } else { "warning" };
+    let bad = report.checks.iter().filter(|check| !check.ok);
+    let warnings: Vec<String> = bad.map(|check| check.message.clone()).collect();
+    let status = if report.is_healthy() { "healthy" } else { "warning" };
     tracing::info!(
         status,
         databases,
@@ -76,6 +159,8 @@ fn report(health: &Health) -> Answer {
         success_rate,
         waiting,
         given_up,
+        overdue,
+        orphans,
         warnings = warnings.join("; "),
         "health"
     );
@@ -89,35 +174,72 @@ async fn look(storage: &Storage, now: DateTime<Utc>) -> Result<Health, StorageEr
     let backups = storage.backups.list(&filter).await?;
     let count = |status| backups.iter().filter(|backup| backup.status() == status).count();
     let (waiting, given_up) = storage.jobs.depth().await?;
+    let overdue = overdue(storage, &databases, now).await?;
     Ok(Health {
-        databases: databases.len(),
         enabled: databases.iter().filter(|database| database.enabled).count(),
         policies: storage.policies.list().await?.len(),
         completed: count(BackupStatus::Completed),
         failed: count(BackupStatus::Failed),
         waiting,
         given_up,
+        overdue: names(&databases, |id| overdue.contains_key(id)),
+        orphans: orphans::find(storage, &databases, now).await?,
+        last_tick: storage.watch.last_tick().await?.map(|(at, _)| (now - at).num_minutes()),
+        databases: databases.len(),
     })
+}
+
+fn names(databases: &[Database], wanted: impl Fn(&DatabaseId) -> bool) -> Vec<String> {
+    databases.iter().filter(|database| wanted(&database.id)).map(|database| database.name.clone()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GOOD: Health =
-        Health { databases: 2, enabled: 1, policies: 3, completed: 9, failed: 1, waiting: 0, given_up: 0 };
+    fn good() -> Health {
+        Health {
+            databases: 2,
+            enabled: 1,
+            policies: 3,
+            completed: 9,
+            failed: 1,
+            last_tick: Some(7),
+            ..Health::default()
+        }
+    }
+
+    fn warnings(health: &Health) -> String {
+        let report = health.report();
+        let bad = report.checks.iter().filter(|check| !check.ok);
+        bad.map(|check| format!("{}: {}", check.name, check.message)).collect::<Vec<_>>().join("\n")
+    }
 
     #[test]
-    fn warns_below_ninety_percent_only() {
-        assert_eq!(GOOD.success_rate(), Some(90.0));
-        assert!(GOOD.warnings().is_empty());
-        let bad = Health { failed: 2, given_up: 1, ..GOOD };
-        insta::assert_debug_snapshot!(bad.warnings(), @r#"
-        [
-            "only 81.8 % of the backups of the last 24 hours succeeded",
-            "1 messages are in the poison queue",
-        ]
-        "#);
-        assert_eq!(Health { completed: 0, failed: 0, ..GOOD }.success_rate(), None);
+    fn says_what_a_person_should_look_at() {
+        assert_eq!(good().success_rate(), Some(90.0));
+        assert_eq!(warnings(&good()), "");
+        let bad = Health {
+            failed: 2,
+            given_up: 1,
+            policies: 0,
+            last_tick: Some(51),
+            overdue: (1..=7).map(|number| format!("db{number}")).collect(),
+            orphans: Orphans {
+                files: 1,
+                records: 2,
+                examples: vec!["backups/a has no record".to_owned(), "backups/b is not there".to_owned()],
+            },
+            ..good()
+        };
+        insta::assert_snapshot!(warnings(&bad), @"
+        policies: there are 0 backup policies
+        success_rate: 81.8 % of the backups of the last 24 hours succeeded
+        queue: 0 jobs wait, 1 messages are in the poison queue
+        scheduler: the last tick was 51 minutes ago
+        overdue: overdue: db1, db2, db3, db4, db5 and 2 more
+        orphans: 1 files have no record, 2 records miss their file: backups/a has no record, backups/b is not there
+        ");
+        assert_eq!(Health { completed: 0, failed: 0, ..good() }.success_rate(), None);
     }
 }

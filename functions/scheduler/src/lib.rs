@@ -7,7 +7,9 @@
 
 mod health;
 mod history;
+mod orphans;
 mod queueing;
+mod reconcile;
 mod restores;
 mod state;
 mod tick;
@@ -17,6 +19,12 @@ use axum::routing::post;
 
 pub use state::{AppState, StartError};
 pub use tick::{TickReport, tick};
+
+/// Looks, in a task of its own, for what was left behind while nobody ran the scheduler.
+pub fn reconcile_in_background(state: &AppState) {
+    let state = state.clone();
+    tokio::spawn(async move { tick::reconcile(&state).await });
+}
 
 /// Builds the router: one path per function, named like its folder.
 pub fn app(state: AppState) -> Router {

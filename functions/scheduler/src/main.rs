@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use custom_handler::{ServeOptions, exit_code, serve, telemetry};
-use scheduler::{AppState, StartError, app};
+use scheduler::{AppState, StartError, app, reconcile_in_background};
 use shared::config::{Config, Environment};
 
 /// The port when nobody says otherwise, as for a program started by hand.
@@ -29,5 +29,6 @@ async fn run(config: &Config) -> Result<(), StartError> {
     let port = config.port.unwrap_or(DEFAULT_PORT);
     let state = AppState::new(config)?;
     state.storage.prepare_in_background(&state.clock);
+    reconcile_in_background(&state);
     Ok(serve(app(state), ServeOptions::on_port(port)).await?)
 }

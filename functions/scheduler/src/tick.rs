@@ -9,10 +9,11 @@ use futures::{StreamExt as _, stream, try_join};
 use shared::effective_policy::PolicyBook;
 use shared::models::{Actor, AuditAction, AuditEvent, AuditResource, Backup, Database, Lane, Tier};
 use shared::schedule::{Plan, Recorded, due};
-use shared::storage::{Reservation, SlotState, StorageError};
+use shared::storage::{LastTick, Reservation, SlotState, StorageError};
 
 use crate::history::{self, Failed};
 use crate::queueing::{self, Work};
+use crate::reconcile;
 use crate::restores;
 use crate::state::AppState;
 
@@ -41,8 +42,10 @@ pub(crate) async fn dynamic_scheduler(State(state): State<AppState>, timer: Time
     if timer.is_past_due {
         tracing::info!("this tick is late; what was missed is queued once");
     }
+    send_lost(&state).await;
     match tick(&state).await {
         Ok(report) => {
+            note(&state, report).await;
             let TickReport { databases, queued, failed, ended } = report;
             tracing::info!(databases, queued, failed, ended, "the tick is done");
             let line = format!(
@@ -57,6 +60,28 @@ pub(crate) async fn dynamic_scheduler(State(state): State<AppState>, timer: Time
             );
             Answer::failure(error.to_string())
         }
+    }
+}
+
+/// Ends and sends anew what was left behind.
+pub(crate) async fn reconcile(state: &AppState) {
+    end_stuck(state, state.clock.now()).await;
+    send_lost(state).await;
+}
+
+/// Sends the messages anew that were lost. That it fails must not keep a tick from queueing.
+async fn send_lost(state: &AppState) {
+    if let Err(error) = reconcile::send_lost(state).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "lost messages could not be looked for");
+    }
+}
+
+/// Notes what the tick did, for whoever asks whether the scheduler lives.
+async fn note(state: &AppState, report: TickReport) {
+    let TickReport { databases, queued, failed, ended } = report;
+    let tick = LastTick { databases, queued, failed, ended };
+    if let Err(error) = state.storage.watch.note_tick(state.clock.now(), tick).await {
+        tracing::warn!(%error, "the tick could not be noted");
     }
 }
 

@@ -125,7 +125,7 @@ pub fn lanes(plan: Plan<'_>) -> Vec<Lane> {
     }
 }
 
-fn latest(plan: Plan<'_>, lane: Lane, now: DateTime<Utc>) -> Option<Due> {
+pub(super) fn latest(plan: Plan<'_>, lane: Lane, now: DateTime<Utc>) -> Option<Due> {
     let slot = match (plan, lane) {
         (Plan::Cron(schedule), Lane::Schedule) => schedule.latest_at_or_before(now),
         (Plan::Tiers(policy), Lane::Tier(tier)) => Some(slot(tier, policy.tier(tier), policy.time_zone, now)),
@@ -143,7 +143,7 @@ fn next(plan: Plan<'_>, lane: Lane, now: DateTime<Utc>) -> Option<Due> {
     slot.map(|slot| Due { lane, slot })
 }
 
-fn waits_too_long(schedule: &Schedule, configured_at: DateTime<Utc>) -> bool {
+pub(super) fn waits_too_long(schedule: &Schedule, configured_at: DateTime<Utc>) -> bool {
     schedule.next_after(configured_at).is_none_or(|first| first - configured_at > LONGEST_FIRST_WAIT)
 }
 

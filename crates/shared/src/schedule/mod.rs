@@ -10,6 +10,7 @@
 mod cron;
 mod due;
 mod fields;
+mod overdue;
 #[cfg(test)]
 mod sweep;
 mod tiers;
@@ -19,5 +20,6 @@ mod words;
 pub use cron::Schedule;
 pub use due::{Due, Plan, Recorded, due, lanes, next_slots, next_slots_of};
 pub use fields::{FieldProblem, InvalidSchedule};
+pub use overdue::{GRACE, Wanted, wanted};
 pub use tiers::slot;
 pub use words::words;

@@ -15,7 +15,7 @@ use super::signer::{LentKey, Signer};
 use super::{
     AccessRequests, AuditLog, AzureBlobs, AzureQueue, AzureTable, Backups, BlobStore, Claims, Databases,
     Engines, Jobs, Leases, MemoryBlobs, MemoryQueue, MemoryTable, Places, Policies, Queue, Restores,
-    Settings, Slots, StorageError, Table, Users,
+    Settings, Slots, StorageError, Table, Users, Watch,
 };
 use crate::clock::Clock;
 use crate::config::{Config, StorageConfig};
@@ -50,6 +50,8 @@ pub struct Storage {
     pub places: Places,
     /// What the scheduler remembers.
     pub slots: Slots,
+    /// What it has last seen of itself and of the system.
+    pub watch: Watch,
     /// The queues of jobs.
     pub jobs: Jobs,
     /// The artifacts.
@@ -145,6 +147,7 @@ impl Storage {
             leases: Leases { table: leases.clone() },
             places: Places { leases: Leases { table: leases.clone() }, ttl: config.jobs.claim },
             slots: Slots { table: slots.clone() },
+            watch: Watch { table: slots.clone() },
             restores: Restores { table: restores.clone(), ttl: config.jobs.claim },
             jobs,
             blobs,

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::filter::Filter;
-use super::rows::{Reader, id_in, marks};
+use super::rows::{Reader, artifact, id_in, marks, planned_blob};
 use super::table::{Entity, Query};
 use super::{Backups, StorageError};
-use crate::models::{BackupStatus, DatabaseId};
+use crate::models::{Artifact, BackupId, BackupStatus, DatabaseId, PlannedBlob};
 use crate::retention::Record;
 
 const COLUMNS: [&str; 7] =
@@ -64,6 +64,43 @@ fn counted_once(records: Vec<Record>) -> Vec<Record> {
         }
     }
     once
+}
+
+/// Which files the history knows.
+#[derive(Debug, Default)]
+pub struct KnownFiles {
+    /// Those of completed backups.
+    pub stored: Vec<(BackupId, Artifact)>,
+    /// Those that unfinished backups, or ones that have failed, were to have. They may be there.
+    pub planned: Vec<PlannedBlob>,
+}
+
+/// The columns that name files.
+const FILES: [&str; 6] =
+    ["status", "blob_name", "blob_url", "container_name", "planned_container_name", "planned_blob_name"];
+
+impl Backups {
+    /// Reads which files the history knows. A row that cannot be read is skipped.
+    pub async fn known_files(&self) -> Result<KnownFiles, StorageError> {
+        let query = Query { select: FILES.to_vec(), ..Query::default() };
+        let (mut known, mut from) = (KnownFiles::default(), None);
+        loop {
+            let page = self.table.query(&query, from.as_ref()).await?;
+            for entity in &page.entities {
+                known.planned.extend(planned_blob(entity));
+                let row = Reader(entity);
+                if row.text("status") == Some(BackupStatus::Completed.as_str())
+                    && let (Ok(id), Ok(Some(artifact))) = (id_in(&entity.key.row).parse(), artifact(&row))
+                {
+                    known.stored.push((id, artifact));
+                }
+            }
+            match page.next {
+                Some(next) => from = Some(next),
+                None => return Ok(known),
+            }
+        }
+    }
 }
 
 fn read(entity: &Entity) -> Option<(DatabaseId, Record)> {

@@ -87,6 +87,7 @@ mod tally;
 mod users;
 #[cfg(test)]
 mod users_test;
+mod watch;
 mod wire;
 
 pub use access_requests::AccessRequests;
@@ -113,6 +114,7 @@ pub use faulty_queue::{FaultyQueue, QueueCall};
 #[cfg(any(test, feature = "testing"))]
 pub use faulty_table::{FaultyTable, TableCall};
 pub use filter::Filter;
+pub use holdings::KnownFiles;
 pub use jobs::{InvalidJob, Jobs};
 pub use leases::{Lease, Leases};
 pub use marks::MarkError;
@@ -133,3 +135,4 @@ pub use table::Table;
 pub use take_over::{LeftAlone, TakenOver};
 pub use tally::{Group, Tally};
 pub use users::{Leaving, Users};
+pub use watch::{Check, HealthReport, LastTick, Watch};

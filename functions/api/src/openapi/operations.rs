@@ -93,9 +93,14 @@ fn system() -> Vec<Operation> {
         operation("GET", "/system-status", "systemStatus", "How the whole system is doing")
             .query(vec![("period", by_default(described(period, "What else counts as 1d."), "1d"))])
             .answers(200, system_status()),
-        operation("GET", "/backup-alerts", "backupAlerts", "Databases whose last backups all failed")
-            .query(vec![("consecutive_failures", failures)])
-            .answers(200, object(vec![("alerts", list(alert())), ("count", count())], vec![])),
+        operation(
+            "GET",
+            "/backup-alerts",
+            "backupAlerts",
+            "Databases whose last backups all failed, or that are overdue",
+        )
+        .query(vec![("consecutive_failures", failures)])
+        .answers(200, object(vec![("alerts", list(alert())), ("count", count())], vec![])),
         operation("GET", "/vnet-status", "networkStatus", "The networks of the function apps")
             .answers(200, networks()),
     ]
@@ -125,6 +130,21 @@ fn system_status() -> Value {
         vec![],
     );
     let tool = object(vec![("name", text()), ("version", text())], vec![]);
+    let tick = object(
+        vec![
+            ("last_tick_at", moment()),
+            ("databases", count()),
+            ("queued", count()),
+            ("failed", count()),
+            ("ended", count()),
+        ],
+        vec![],
+    );
+    let check = object(vec![("name", text()), ("ok", flag()), ("message", text())], vec![]);
+    let health = object(
+        vec![("status", one_of(["healthy", "warning"])), ("checked_at", moment()), ("checks", list(check))],
+        vec![],
+    );
     object(
         vec![
             ("status", one_of(["healthy", "degraded"])),
@@ -133,6 +153,8 @@ fn system_status() -> Value {
             ("backups", backups),
             ("services", services),
             ("tools", list(tool)),
+            ("scheduler", described(or_null(tick), "The last tick; null before the first.")),
+            ("health", described(or_null(health), "What the health monitor saw last.")),
         ],
         vec![],
     )
@@ -141,12 +163,14 @@ fn system_status() -> Value {
 fn alert() -> Value {
     object(
         vec![
+            ("type", one_of(["failures", "overdue"])),
             ("database_id", id()),
             ("database_name", text()),
             ("database_type", named("DatabaseType")),
             ("consecutive_failures", count()),
-            ("last_failure_at", moment()),
+            ("last_failure_at", described(moment(), "Without a failure, since when it is overdue.")),
             ("last_error", or_null(text())),
+            ("overdue_since", or_null(moment())),
         ],
         vec![],
     )

@@ -7,7 +7,7 @@ use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use shared::models::BackupStatus;
-use shared::storage::{BackupFilter, Storage, StorageError, StorageErrorKind};
+use shared::storage::{BackupFilter, HealthReport, LastTick, Storage, StorageError, StorageErrorKind};
 
 use crate::figures::Files;
 use crate::query::Query;
@@ -63,6 +63,10 @@ pub(crate) struct Answer {
     services: Services,
     /// The client programs of databases on the machine of the api; those that dump are the processor's.
     tools: Vec<ToolView>,
+    /// What the scheduler did last; `null` before its first tick.
+    scheduler: Option<Scheduler>,
+    /// What the health monitor saw last; `null` before its first look.
+    health: Option<Health>,
 }
 
 /// A client program that is installed.
@@ -70,6 +74,21 @@ pub(crate) struct Answer {
 struct ToolView {
     name: &'static str,
     version: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Scheduler {
+    last_tick_at: DateTime<Utc>,
+    #[serde(flatten)]
+    tick: LastTick,
+}
+
+#[derive(Debug, Serialize)]
+struct Health {
+    status: &'static str,
+    checked_at: DateTime<Utc>,
+    #[serde(flatten)]
+    report: HealthReport,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,11 +140,13 @@ pub(crate) struct Ended {
 /// Tells how the system is. A part that fails is said to be unhealthy, with numbers of zero.
 pub(crate) async fn status(State(state): State<AppState>, Now(now): Now, query: Query) -> Json<Answer> {
     let period = Period::read(query.text("period"));
-    let (files, ended, databases, installed) = futures::join!(
+    let (files, ended, databases, installed, scheduler, health) = futures::join!(
         state.figures.files(&state.storage, now),
         state.figures.ended(&state.storage, period, now),
         state.storage.databases.list(),
         state.tools.installed(),
+        state.storage.watch.last_tick(),
+        state.storage.watch.last_health(),
     );
     let storage = match (&files, &ended) {
         (Ok(_), Ok(_)) => healthy("The storage account answers."),
@@ -168,6 +189,20 @@ pub(crate) async fn status(State(state): State<AppState>, Now(now): Now, query: 
             .into_iter()
             .map(|tool| ToolView { name: tool.tool, version: tool.version })
             .collect(),
+        scheduler: known(scheduler).map(|(last_tick_at, tick)| Scheduler { last_tick_at, tick }),
+        health: known(health).map(|(checked_at, report)| {
+            let status = if report.is_healthy() { "healthy" } else { "warning" };
+            Health { status, checked_at, report }
+        }),
+    })
+}
+
+/// Returns what the scheduler has noted. That it cannot be read says nothing about the system that the
+/// services do not say.
+fn known<T>(noted: Result<Option<T>, StorageError>) -> Option<T> {
+    noted.unwrap_or_else(|error| {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the notes of the scheduler cannot be read");
+        None
     })
 }
 

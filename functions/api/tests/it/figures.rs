@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use shared::models::{Backup, BackupId, BackupJob, BackupState, Cause, Failure, JobId, Run};
-use shared::storage::{BlobAddress, StorageErrorKind};
+use shared::storage::{BlobAddress, Check, HealthReport, LastTick, StorageErrorKind};
 
 use crate::support::{Fault, NOW, World, at, pretty};
 
@@ -37,6 +37,8 @@ async fn an_empty_account_has_zeros() {
         "success_rate": null,
         "today": 0
       },
+      "health": null,
+      "scheduler": null,
       "services": {
         "api": {
           "message": "The API answers.",
@@ -204,7 +206,9 @@ async fn alerts_count_the_present_run_of_failures() {
           "database_name": "Orders long",
           "database_type": "mysql",
           "last_error": "no disk at 2026-01-09T05:00:00Z",
-          "last_failure_at": "2026-01-09T05:00:01Z"
+          "last_failure_at": "2026-01-09T05:00:01Z",
+          "overdue_since": null,
+          "type": "failures"
         }
       ],
       "count": 1
@@ -216,6 +220,76 @@ async fn alerts_count_the_present_run_of_failures() {
     for bad in ["0", "101", "x", "-1"] {
         world.expect(400, "GET", &format!("/backup-alerts?consecutive_failures={bad}"), None).await;
     }
+}
+
+#[tokio::test]
+async fn databases_that_are_overdue_have_one_alert_with_all_that_is_known() {
+    let world = World::new();
+    for id in ["never", "once", "twice", "made", "off"] {
+        world.create_database(id, json!({"enabled": id != "off"})).await;
+    }
+    // The next day, at 04:30: all but the one that is off are to be there since 02:00 (UTC).
+    world.state.clock.set(at("2026-03-02T04:30:00Z"));
+    failed(&world, "once", "2026-03-02T02:00:00Z").await;
+    for at_text in ["2026-03-02T02:00:00Z", "2026-03-02T03:00:00Z"] {
+        failed(&world, "twice", at_text).await;
+    }
+    world.completed("made", "2026-03-02T02:00:01Z", "backups", 1).await;
+    let lines = async || {
+        let answer = world.get("/backup-alerts").await;
+        let line = |alert: &Value| {
+            let members = ["database_id", "type", "consecutive_failures", "last_failure_at", "overdue_since"];
+            format!("{} {}", members.map(|name| alert[name].to_string()).join(" "), alert["last_error"])
+        };
+        answer["alerts"].as_array().unwrap().iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(lines().await, @r#"
+    "twice" "failures" 2 "2026-03-02T03:00:01Z" "2026-03-02T02:00:00Z" "no disk at 2026-03-02T03:00:00Z"
+    "once" "overdue" 1 "2026-03-02T02:00:01Z" "2026-03-02T02:00:00Z" "no disk at 2026-03-02T02:00:00Z"
+    "never" "overdue" 0 "2026-03-02T02:00:00Z" "2026-03-02T02:00:00Z" "No backup was completed since 2026-03-02T02:00:00Z, when the schedule asked for one."
+    "#);
+    world.completed("never", "2026-03-02T04:29:00Z", "backups", 1).await;
+    world.state.clock.set(at("2026-03-02T04:31:00Z"));
+    assert!(!lines().await.contains("never"));
+}
+
+#[tokio::test]
+async fn what_the_scheduler_noted_is_shown() {
+    let world = World::new();
+    let tick = LastTick { databases: 3, queued: 2, failed: 1, ended: 0 };
+    world.state.storage.watch.note_tick(at("2026-03-01T11:45:00Z"), tick).await.unwrap();
+    let check = |name: &str, ok| Check { name: name.to_owned(), ok, message: format!("about {name}") };
+    let report = HealthReport { checks: vec![check("storage", true), check("overdue", false)] };
+    world.state.storage.watch.note_health(at("2026-03-01T06:00:00Z"), &report).await.unwrap();
+    let answer = world.get("/system-status").await;
+    assert_eq!(answer["status"], "healthy", "the services are");
+    insta::assert_snapshot!(pretty(&json!([answer["health"], answer["scheduler"]])), @r#"
+    [
+      {
+        "checked_at": "2026-03-01T06:00:00Z",
+        "checks": [
+          {
+            "message": "about storage",
+            "name": "storage",
+            "ok": true
+          },
+          {
+            "message": "about overdue",
+            "name": "overdue",
+            "ok": false
+          }
+        ],
+        "status": "warning"
+      },
+      {
+        "databases": 3,
+        "ended": 0,
+        "failed": 1,
+        "last_tick_at": "2026-03-01T11:45:00Z",
+        "queued": 2
+      }
+    ]
+    "#);
 }
 
 #[tokio::test]

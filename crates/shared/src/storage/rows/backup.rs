@@ -207,7 +207,8 @@ fn planned(row: &Reader<'_>) -> Result<Option<PlannedBlob>, UnreadableRow> {
     Ok(container.zip(name).map(|(container, name)| PlannedBlob { container, name }))
 }
 
-fn artifact(row: &Reader<'_>) -> Result<Option<Artifact>, UnreadableRow> {
+/// Reads what was stored.
+pub(crate) fn artifact(row: &Reader<'_>) -> Result<Option<Artifact>, UnreadableRow> {
     let Some(blob_name) = row.owned("blob_name") else { return Ok(None) };
     Ok(Some(Artifact {
         blob_name,

@@ -19,7 +19,7 @@ mod tests;
 pub(crate) mod user;
 
 pub(crate) use backup::{
-    COMMIT_BEGUN_AT, cancelled as backup_cancelled, claimed as backup_claimed, deletion_begun,
+    COMMIT_BEGUN_AT, artifact, cancelled as backup_cancelled, claimed as backup_claimed, deletion_begun,
     deletion_refused, heartbeat as backup_heartbeat, marks, pin, planned_blob, verified,
 };
 pub(crate) use history_key::{audit_month_key, history_key, history_key_bound, id_in, instant_in};
