@@ -77,12 +77,12 @@ impl Setting {
         answer.status().as_u16()
     }
 
-    fn job(&self, id: &str, made: &str) -> BackupJob {
+    fn job(id: &str, made: &str) -> BackupJob {
         BackupJob::new(&database(id), Cause::Manual, (JobId::random(), BackupId::random()), at(made))
     }
 
     async fn store(&self, id: &str, made: &str, state: BackupState) -> Backup {
-        let backup = Backup { state, ..self.job(id, made).record() };
+        let backup = Backup { state, ..Self::job(id, made).record() };
         self.state.storage.backups.insert(&backup).await.unwrap();
         backup
     }
@@ -253,7 +253,7 @@ async fn a_record_whose_message_was_lost_has_it_sent_anew_when_nobody_can_have_i
     setting.store("gone", "2026-03-04T09:00:00Z", pending()).await;
     setting.completed("shop", "2026-03-04T09:00:00Z", "a").await;
     // Somebody's message is in the queue; it may be this one.
-    setting.state.storage.jobs.send(&setting.job("shop", NOW), Duration::from_secs(300)).await.unwrap();
+    setting.state.storage.jobs.send(&Setting::job("shop", NOW), Duration::from_mins(5)).await.unwrap();
     assert_eq!(setting.call("dynamic_scheduler").await, 200);
     assert_eq!(setting.sent().len(), 1);
     assert_eq!(setting.call("dynamic_scheduler").await, 200);

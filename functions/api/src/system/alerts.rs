@@ -68,7 +68,7 @@ pub(crate) async fn alerts(State(state): State<AppState>, query: Query) -> Resul
         .filter_map(|database| {
             let records = records.get(&database.id).map(Vec::as_slice).unwrap_or_default();
             let failures = candidates.get(&database.id).and_then(|candidate| failures(candidate, records));
-            alert(database, failures, overdue.get(&database.id), threshold)
+            alert(database, failures.as_ref(), overdue.get(&database.id), threshold)
         })
         .collect();
     alerts.sort_by(|a, b| {
@@ -179,15 +179,15 @@ fn failures<'a>(candidate: &Candidate, records: &'a [Backup]) -> Option<Failures
 /// Decides whether a database has an alert.
 fn alert(
     database: &Database,
-    failures: Option<Failures<'_>>,
+    failures: Option<&Failures<'_>>,
     overdue: Option<&Wanted>,
     threshold: u64,
 ) -> Option<Alert> {
     // It may have been switched off since it was found to be overdue.
     let overdue = overdue.filter(|_| database.enabled);
-    let count = failures.as_ref().map_or(0, |failures| failures.count);
+    let count = failures.map_or(0, |failures| failures.count);
     let kind = if count >= threshold { Kind::Failures } else { Kind::Overdue };
-    let (last_failure_at, last_error) = match (&failures, overdue, kind) {
+    let (last_failure_at, last_error) = match (failures, overdue, kind) {
         (_, None, Kind::Overdue) | (None, _, Kind::Failures) => return None,
         (Some(Failures { newest, .. }), _, _) => (
             newest.run().finished_at.unwrap_or(newest.created_at),
