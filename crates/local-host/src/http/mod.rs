@@ -84,6 +84,16 @@ async fn answer(State(front): State<Arc<Front>>, mut request: Request) -> Respon
     response
 }
 
+/// Tells whether a path has a segment `.` or `..`, encoded once or twice. The client that passes requests on
+/// would resolve those, and a path below the public prefix become one of a trigger.
+fn climbs(path: &str) -> bool {
+    let once = crate::route::decode(path);
+    let twice = crate::route::decode(&once);
+    [path, &once, &twice]
+        .iter()
+        .any(|path| path.split(['/', '\\']).any(|segment| segment == "." || segment == ".."))
+}
+
 impl Front {
     async fn dispatch(&self, request: Request) -> Response<Body> {
         if self.stopping.is_asked() {
@@ -92,6 +102,9 @@ impl Front {
             return response;
         }
         let path = request.uri().path();
+        if climbs(path) {
+            return empty(StatusCode::NOT_FOUND);
+        }
         if is_below(path, "/admin") {
             return admin::answer(self, request).await;
         }

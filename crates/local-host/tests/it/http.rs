@@ -1,5 +1,6 @@
 //! The HTTP side of a host, with a real handler behind it.
 
+use crate::support::emulator::Emulator;
 use crate::support::{App, client, get};
 use local_host::{ForwardTraps, Host};
 use serde_json::{Value, json};
@@ -72,10 +73,22 @@ async fn answers_by_itself_what_no_function_takes() {
 
 #[tokio::test]
 async fn a_public_path_never_becomes_the_path_of_a_trigger() {
-    let app = App::with_http();
+    let emulator = Emulator::start().await;
+    let mut app = App::with_http();
+    app.set("AzureWebJobsStorage", &emulator.connection_string);
     app.timer_function("tick", "0 0 0 1 1 *", false);
     let host = app.start().await;
-    for path in ["/tick", "//tick", "/tick/", "/%74ick", "/API/../tick", "/api/%2e%2e/tick"] {
+    for path in [
+        "/tick",
+        "//tick",
+        "/tick/",
+        "/%74ick",
+        "/API/../tick",
+        "/api/%2e%2e/tick",
+        "/api/%252e%252e/tick",
+        "/api/.%2E\\tick",
+        "/api/./../tick",
+    ] {
         let head = raw(&host, path).await.to_lowercase();
         let forwarded = head.contains("\"target\"");
         // What has the prefix is for the HTTP function, which sees the prefix as well.
