@@ -94,6 +94,11 @@ fn restore() {
                                   file that exists [alias: --overwrite]
           --password-file <FILE>  A file that holds the password for the target, and that nobody else
                                   can read
+          --tls-mode <MODE>       How the connection to the target is protected: disable, prefer,
+                                  require, verify_ca or verify_full; prefer otherwise, or what is
+                                  configured for the engine
+          --tls-ca <FILE>         A file with the certificates (PEM) of the authorities that verify_ca
+                                  and verify_full accept; those that this machine knows otherwise
           --container <NAME>      The container of a blob that no record tells of; the default one
                                   otherwise
       -h, --help                  Print help
@@ -111,6 +116,8 @@ fn restore() {
     The target database has to exist and to be empty. With --yes it need not be empty: what the backup
     holds replaces what has the same name, and everything else stays. PostgreSQL keeps nothing of a
     restore that fails; MySQL and MariaDB keep what came before the error.
+
+    The whole backup is read and proved before anything is loaded.
 
     Storage is found as by the apps: by STORAGE_CONNECTION_STRING, or by STORAGE_ACCOUNT_NAME with
     STORAGE_BLOB_ENDPOINT, STORAGE_QUEUE_ENDPOINT and STORAGE_TABLE_ENDPOINT; without any of them it is

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::StorageError;
 use super::backup_days::BackupDays;
 use super::backup_index::BackupIndex;
 use super::table::{Continuation, ETag, Entity, Expect, Key, Page, Properties, Query, Table};
+use super::{StorageError, StorageErrorKind};
 
 /// The history as its writers see it.
 #[derive(Debug, Clone)]
@@ -58,14 +58,12 @@ impl Table for HistoryTable {
     }
 
     async fn delete(&self, key: &Key, expect: &Expect) -> Result<(), StorageError> {
-        let row = self.rows.get(key).await?;
-        if row.is_some() {
-            self.days.touch(key).await?;
-        }
+        let Some(row) = self.rows.get(key).await? else {
+            return Err(StorageError::new(StorageErrorKind::NotFound, "delete row", key.to_string()));
+        };
+        self.days.touch(key).await?;
         self.rows.delete(key, expect).await?;
-        if let Some(row) = row
-            && let Err(error) = self.index.forget(key, &row.properties).await
-        {
+        if let Err(error) = self.index.forget(key, &row.properties).await {
             // The row is gone, and an entry that names nothing misleads nobody.
             tracing::warn!(%error, %key, "entries of a deleted backup stay in the index");
         }

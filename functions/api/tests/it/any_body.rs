@@ -90,7 +90,21 @@ fn check(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut runner = TestRunner::new(Config { cases: 96, failure_persistence: None, ..Config::default() });
     let mut accepted = 0;
-    let names: Vec<&String> = members.as_object().unwrap().keys().collect();
+    let members_within = |value: &Value| -> Vec<String> {
+        let values = value.as_array().into_iter().flatten();
+        values.filter_map(Value::as_object).flat_map(|object| object.keys().cloned()).collect()
+    };
+    let names: Vec<String> = members
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(name, values)| [vec![name.clone()], members_within(values)].concat())
+        .collect();
+    // Whoever signs in is noted, and so are the policies of every installation.
+    runtime.block_on(async {
+        world.get("/users/me").await;
+        world.get("/backup-policies").await;
+    });
     let outcome = runner.run(&prop_oneof![9 => body(members), 1 => anything()], |body| {
         runtime.block_on(async {
             let before = world.snapshot().await;
@@ -327,6 +341,10 @@ fn access_requests() {
         let kept = world.get("/users/oid-zoe").await["user"].clone();
         world.expect(200, "DELETE", "/users/oid-zoe", None).await;
         (kept, answer["user"].clone())
+    });
+    runtime.block_on(async {
+        ask_again(&world).await;
+        world.expect(200, "DELETE", "/users/oid-zoe", None).await;
     });
     let reasons = json!({"reason": ["no", "two\nlines", "", null]});
     check(&world, "POST", "/access-requests/r-1/reject", &reasons, &async |world, _| {

@@ -225,6 +225,7 @@ async fn alerts_count_the_present_run_of_failures() {
 #[tokio::test]
 async fn databases_that_are_overdue_have_one_alert_with_all_that_is_known() {
     let world = World::new();
+    world.state.storage.policies.seed(world.state.clock.now()).await.unwrap();
     for id in ["never", "once", "twice", "made", "off"] {
         world.create_database(id, json!({"enabled": id != "off"})).await;
     }

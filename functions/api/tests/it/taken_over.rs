@@ -184,7 +184,7 @@ async fn the_lists_show_what_was_meant() {
     engines.sort();
     assert_eq!(engines, [r#""both" "Both places" 0"#, r#""old" "Old place" 1"#]);
     let backups = world.get("/backups").await;
-    assert_eq!(backups["total"], 3);
+    assert_eq!(backups["total_count"], 3);
     assert_eq!(
         shown(
             &backups,
@@ -211,5 +211,5 @@ async fn the_lists_show_what_was_meant() {
     assert_eq!(world.get("/users/oid-zoe").await["user"]["page_size"], 50);
     // What the legacy form names can be deleted by its id.
     world.expect(200, "DELETE", "/backups/b-legacy", None).await;
-    assert_eq!(world.get("/backups").await["total"], 2);
+    assert_eq!(world.get("/backups").await["total_count"], 2);
 }
