@@ -26,22 +26,24 @@ def call(method, url, body=None, headers=()):
     return json.loads(text) if text else {}
 
 
-def signed(text):
+def signed(scheme, text):
     digest = hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()
-    return f"SharedKeyLite {account}:{base64.b64encode(digest).decode()}"
+    return f"{scheme} {account}:{base64.b64encode(digest).decode()}"
 
 
 def store(endpoint, path, method, body, headers, blob):
-    """Calls the storage account with a signature of the short form."""
+    """Calls the storage account; the emulator takes the short form of signatures for tables alone."""
     date = datetime.datetime.now(datetime.timezone.utc).strftime("%a, %d %b %Y %H:%M:%S GMT")
     headers = {"x-ms-date": date, "x-ms-version": "2021-12-02", **headers}
     resource = f"/{account}/{account}/{path}"
     if blob:
         named = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers) if name.startswith("x-ms-"))
-        text = f"{method}\n\napplication/json\n\n{named}{resource}"
+        blank = "\n" * 7
+        text = f"{method}\n\n\n{len(body)}\n\napplication/json{blank}{named}{resource}"
+        authorization = signed("SharedKey", text)
     else:
-        text = f"{date}\n{resource}"
-    call(method, f"{endpoint}/{path}", body, {**headers, "authorization": signed(text)})
+        authorization = signed("SharedKeyLite", f"{date}\n{resource}")
+    call(method, f"{endpoint}/{path}", body, {**headers, "authorization": authorization})
 
 
 server = {"engine_type": "mysql", "port": 9, "username": "root", "password": "pw"}
