@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use shared::config::{Config, Source};
@@ -297,12 +298,27 @@ pub fn program(name: &str) -> PathBuf {
     program
 }
 
-/// Returns a port that nobody listens on.
+/// Returns a port that nobody listens on, and that nobody else in this program is given.
+///
+/// It is below those that the system gives to connections and to whoever asks for any port, so that it is
+/// still free when a program of the test comes to use it.
 ///
 /// # Panics
 ///
 /// When there is none.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    listener.unwrap_or_else(|error| panic!("no free port: {error}")).port()
+    const FIRST: u16 = 10_100;
+    const COUNT: u32 = 9_800;
+    // Tests run in several programs, one after the other or side by side: each begins somewhere else.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(211);
+    for _ in 0..COUNT {
+        let step = NEXT.fetch_add(1, Ordering::SeqCst);
+        let offset = begin.wrapping_add(step) % COUNT;
+        let port = FIRST + u16::try_from(offset).unwrap_or_default();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port from {FIRST} on is free");
 }
