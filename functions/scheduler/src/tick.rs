@@ -179,11 +179,16 @@ fn runs(plan: Plan<'_>, lane: Lane) -> bool {
 /// Ends the records whose processor was lost. That it fails must not keep a tick from queueing.
 async fn end_stuck(state: &AppState, now: DateTime<Utc>) -> usize {
     let since = (now.hour() != 0).then(|| now - LOST_WITHIN);
-    match state.storage.backups.end_stuck_since(&*state.storage.blobs, since, now).await {
+    let storage = &state.storage;
+    let ended = async {
+        let oldest = storage.jobs.oldest(now).await?;
+        storage.backups.end_stuck_since(&*storage.blobs, (since, oldest), now).await
+    };
+    match ended.await {
         Ok(ended) => {
             for backup in &ended {
                 tracing::warn!(backup_id = %backup.id, database_id = %backup.database_id, status = %backup.status(), "a backup was ended: its processor was lost");
-                state.storage.audit.record(&Actor::system(), lost(backup), now).await;
+                storage.audit.record(&Actor::system(), lost(backup), now).await;
             }
             ended.len()
         }

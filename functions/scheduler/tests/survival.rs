@@ -103,7 +103,7 @@ impl World {
         let tables = self.tables.lock().unwrap();
         let of_tables = tables.values().flat_map(|table| calls.map(|call| table.calls(call))).sum::<u64>();
         of_tables
-            + [QueueCall::Create, QueueCall::Send, QueueCall::Depth]
+            + [QueueCall::Create, QueueCall::Send, QueueCall::Depth, QueueCall::Peek]
                 .map(|call| self.queue.calls(call))
                 .iter()
                 .sum::<u64>()

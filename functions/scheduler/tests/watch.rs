@@ -267,6 +267,31 @@ async fn a_record_whose_message_was_lost_has_it_sent_anew_when_nobody_can_have_i
 }
 
 #[tokio::test]
+async fn a_backlog_of_hours_fails_nobody() {
+    let setting = Setting::new().await;
+    setting.configure("shop", |database| database.enabled = false).await;
+    let storage = &setting.state.storage;
+    let jobs = ["2026-03-04T03:00:00Z", "2026-03-04T05:00:00Z"].map(|made| Setting::job("shop", made));
+    for job in &jobs {
+        storage.backups.insert(&job.record()).await.unwrap();
+        storage.jobs.send(job, Duration::ZERO).await.unwrap();
+    }
+    // Before them waits one that everybody forgot.
+    let lost =
+        setting.store("shop", "2026-03-04T00:30:00Z", BackupState::Pending { last_failure: None }).await;
+    assert_eq!(setting.call("dynamic_scheduler").await, 200);
+    let ended = |records: Vec<Backup>| -> Vec<BackupId> {
+        records.into_iter().filter(Backup::is_finished).map(|backup| backup.id).collect()
+    };
+    let all = || async { storage.backups.list(&BackupFilter::default()).await.unwrap() };
+    assert_eq!(ended(all().await), [lost.id]);
+    assert_eq!(setting.sent().len(), 2);
+    // The queue is empty now, and nothing was heard of them for hours.
+    assert_eq!(setting.call("dynamic_scheduler").await, 200);
+    assert_eq!(ended(all().await).len(), 3);
+}
+
+#[tokio::test]
 async fn a_tick_that_finds_lost_messages_serves_no_slot_twice() {
     let setting = Setting::new().await;
     setting.configure("shop", |_| {}).await;

@@ -8,12 +8,13 @@ use async_trait::async_trait;
 use azure_core::credentials::TokenCredential;
 use azure_core::http::{ClientOptions, RequestContent};
 use azure_storage_queue::models::{
-    QueueClientGetPropertiesResultHeaders as _, QueueClientSendMessageOptions, QueueMessage,
+    QueueClientGetPropertiesResultHeaders as _, QueueClientPeekMessagesOptions,
+    QueueClientSendMessageOptions, QueueMessage,
 };
 use azure_storage_queue::{QueueClient, QueueClientOptions};
 use url::Url;
 
-use super::queue::{LONGEST_MESSAGE, Queue};
+use super::queue::{LONGEST_MESSAGE, MOST_PEEKED, Queue};
 use super::{StorageError, StorageErrorKind};
 
 /// Never expires: a job must wait for its processor for as long as it takes.
@@ -111,5 +112,24 @@ impl Queue for AzureQueue {
             .approximate_messages_count()
             .map_err(|error| StorageError::from_azure(error, operation, &self.name))?;
         Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
+    }
+
+    async fn peek(&self) -> Result<Vec<String>, StorageError> {
+        let operation = "look at the messages of queue";
+        let options = QueueClientPeekMessagesOptions {
+            number_of_messages: i32::try_from(MOST_PEEKED).ok(),
+            ..QueueClientPeekMessagesOptions::default()
+        };
+        let peeked = match self.client.peek_messages(Some(options)).await {
+            Ok(peeked) => peeked,
+            Err(error) => {
+                let error = StorageError::from_azure(error, operation, &self.name);
+                return if error.kind() == StorageErrorKind::NotFound { Ok(Vec::new()) } else { Err(error) };
+            }
+        };
+        let peeked =
+            peeked.into_model().map_err(|error| StorageError::from_azure(error, operation, &self.name))?;
+        let texts = peeked.items.unwrap_or_default().into_iter();
+        Ok(texts.map(|message| message.message_text.unwrap_or_default()).collect())
     }
 }

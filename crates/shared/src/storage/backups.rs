@@ -166,15 +166,16 @@ impl Backups {
         blobs: &dyn BlobStore,
         now: DateTime<Utc>,
     ) -> Result<Vec<Backup>, StorageError> {
-        self.end_stuck_since(blobs, None, now).await
+        self.end_stuck_since(blobs, (None, None), now).await
     }
 
     /// The same for the records that were made at `since` or later, so that a long history is not read
-    /// each time.
+    /// each time. `oldest` is when the oldest job that waits in the queue was made: a record that is not older
+    /// than it by two hours may have its message behind it, and has its turn in time.
     pub async fn end_stuck_since(
         &self,
         blobs: &dyn BlobStore,
-        since: Option<DateTime<Utc>>,
+        (since, oldest): (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
         now: DateTime<Utc>,
     ) -> Result<Vec<Backup>, StorageError> {
         let statuses = vec![BackupStatus::Pending, BackupStatus::InProgress];
@@ -187,7 +188,8 @@ impl Backups {
             };
             // A record that waits has the sign of life of its last delivery.
             let heartbeat = Reader(&entity).instant("heartbeat_at").unwrap_or(backup.created_at);
-            if last_sign_of_life(&backup).max(heartbeat) + STUCK_AFTER > now {
+            let lost_at = last_sign_of_life(&backup).max(heartbeat) + STUCK_AFTER;
+            if lost_at > now || oldest.is_some_and(|oldest| lost_at > oldest) {
                 continue;
             }
             let artifact = match rows::planned_blob(&entity) {

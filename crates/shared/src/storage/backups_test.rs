@@ -250,6 +250,26 @@ async fn records_without_a_sign_of_life_are_ended() {
     assert_eq!(ids(&backups, alive).await, ["waits", "alive"]);
 }
 
+/// A processor that is behind by hours, or was away, leaves records without a sign of life whose messages
+/// wait in the queue.
+#[tokio::test]
+async fn records_whose_message_may_still_wait_are_left_to_it() {
+    let (backups, _) = backups();
+    for hours in [3, 5] {
+        let state = BackupState::Pending { last_failure: None };
+        backups.insert(&Backup { state, ..backup(&format!("waits-{hours}"), hours) }).await.unwrap();
+    }
+    let blobs = MemoryBlobs::default();
+    let mut ended = Vec::new();
+    for oldest in [Some(3), Some(4), Some(5), Some(6), None] {
+        let waiting = (None, oldest.map(at));
+        let some = backups.end_stuck_since(&blobs, waiting, at(100)).await.unwrap();
+        ended.extend(some.iter().map(|backup| (oldest, backup.id.to_string())));
+    }
+    // The message of one that is two hours older than the oldest that waits has been lost.
+    assert_eq!(ended, [(Some(5), "waits-3".to_owned()), (None, "waits-5".to_owned())]);
+}
+
 /// A record whose attempt failed a minute ago waits for the next one; its age since it was made says
 /// nothing.
 #[tokio::test]

@@ -17,6 +17,8 @@ pub enum QueueCall {
     Send,
     /// [`Queue::depth`].
     Depth,
+    /// [`Queue::peek`].
+    Peek,
 }
 
 /// A queue whose calls fail as scripted. Clones share script and counts.
@@ -57,6 +59,10 @@ impl Queue for FaultyQueue {
 
     async fn depth(&self) -> Result<u64, StorageError> {
         self.script.play(QueueCall::Depth, "count", self.inner.depth()).await
+    }
+
+    async fn peek(&self) -> Result<Vec<String>, StorageError> {
+        self.script.play(QueueCall::Peek, "peek", self.inner.peek()).await
     }
 }
 

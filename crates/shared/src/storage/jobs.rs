@@ -53,6 +53,13 @@ impl Jobs {
         Ok((self.queue.depth().await?, self.poison.depth().await?))
     }
 
+    /// Returns when the oldest of the jobs was made that come next. Jobs come about in the order in which they
+    /// were sent, so a job that is older than this one by far has no message that waits its turn.
+    pub async fn oldest(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, StorageError> {
+        let texts = self.queue.peek().await?;
+        Ok(texts.iter().filter_map(|text| decode(text, now).ok()).map(|job| job.created_at).min())
+    }
+
     pub(super) async fn create(&self) -> Result<(), StorageError> {
         self.queue.create().await?;
         self.restores.create().await?;

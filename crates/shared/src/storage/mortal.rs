@@ -177,6 +177,10 @@ impl Queue for Mortal<dyn Queue> {
     async fn depth(&self) -> Result<u64, StorageError> {
         self.life.look(self.store.depth()).await
     }
+
+    async fn peek(&self) -> Result<Vec<String>, StorageError> {
+        self.life.look(self.store.peek()).await
+    }
 }
 
 #[async_trait]

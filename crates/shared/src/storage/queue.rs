@@ -11,6 +11,9 @@ use super::StorageError;
 /// The longest text of a message, in bytes. The service's own limit.
 pub const LONGEST_MESSAGE: usize = 65_536;
 
+/// How many messages can be looked at with one request. The service's own limit.
+pub(super) const MOST_PEEKED: usize = 32;
+
 /// One queue, written to. Texts are sent as they are, without base64, which is what the host's
 /// `messageEncoding: none` expects.
 #[async_trait]
@@ -23,6 +26,10 @@ pub trait Queue: fmt::Debug + Send + Sync {
 
     /// Returns about how many messages wait.
     async fn depth(&self) -> Result<u64, StorageError>;
+
+    /// Returns the texts of those that come next, some dozens at most, and leaves them where they are. What
+    /// is delayed, or being worked on, is not among them.
+    async fn peek(&self) -> Result<Vec<String>, StorageError>;
 }
 
 /// A queue in memory, for tests. Clones share their messages.
@@ -60,5 +67,11 @@ impl Queue for MemoryQueue {
     async fn depth(&self) -> Result<u64, StorageError> {
         let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(u64::try_from(messages.len()).unwrap_or(u64::MAX))
+    }
+
+    async fn peek(&self) -> Result<Vec<String>, StorageError> {
+        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        let visible = messages.iter().filter(|(_, delay)| delay.is_zero());
+        Ok(visible.take(MOST_PEEKED).map(|(text, _)| text.clone()).collect())
     }
 }

@@ -27,6 +27,7 @@ pub const ODD_MESSAGES: [&str; 8] = [
 /// Panics at the first thing that an implementation does differently.
 pub async fn queue(queue: &dyn Queue) {
     assert_eq!(queue.depth().await.unwrap(), 0, "a missing queue is an empty one");
+    assert_eq!(queue.peek().await.unwrap(), [""; 0], "a missing queue is an empty one");
     let mut ids = BTreeSet::new();
     ids.insert(queue.send("first", Duration::ZERO).await.unwrap());
     queue.create().await.unwrap();
@@ -40,6 +41,10 @@ pub async fn queue(queue: &dyn Queue) {
     ids.insert(queue.send(&longest, Duration::ZERO).await.unwrap());
     let sent = u64::try_from(ODD_MESSAGES.len()).unwrap() + 3;
     assert_eq!(queue.depth().await.unwrap(), sent, "messages that are not visible yet count too");
+    let seen = queue.peek().await.unwrap();
+    let visible = ["first"].into_iter().chain(ODD_MESSAGES).chain([longest.as_str()]);
+    assert_eq!(seen.iter().map(String::as_str).collect::<BTreeSet<_>>(), visible.collect());
+    assert_eq!(queue.depth().await.unwrap(), sent, "looking takes nothing");
     assert_eq!(ids.len() as u64, sent, "every message has an id of its own");
     assert!(!ids.contains(""));
 
