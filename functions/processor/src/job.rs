@@ -72,11 +72,13 @@ enum TurnError {
 
 /// Runs a job if there is a place for it.
 async fn in_turn(state: &AppState, job: &BackupJob) -> Result<String, TurnError> {
+    // One that has ended, by a cancellation most likely, needs no place, nor the next one.
     if is_gone(state, job).await.map_err(TurnError::Unasked)? {
+        state.storage.places.give_up(&job.id).await;
         return Ok(dropped(job));
     }
-    // One that has ended needs no place.
     if let Some(backup) = state.storage.claims.ended(job).await.map_err(TurnError::Unasked)? {
+        state.storage.places.give_up(&job.id).await;
         return Ok(has_ended(job, &backup));
     }
     match places::enter(state, job, state.clock.now()).await.map_err(TurnError::Unasked)? {

@@ -253,6 +253,36 @@ async fn a_job_whose_server_bears_no_more_waits_in_the_queue_and_counts_as_alive
 }
 
 #[tokio::test]
+async fn a_job_that_is_cancelled_in_its_turn_keeps_nobody_waiting() {
+    for is_deleted in [false, true] {
+        let (setting, waiting, next) = (Setting::new().await, job(), job());
+        let engine = on_a_server(&setting, 1).await;
+        let storage = &setting.state.storage;
+        let taken = storage.places.take(&engine, 1, (&JobId::random(), at(NOW)), at(NOW)).await.unwrap();
+        let PlaceOutcome::Granted(mut place) = taken else { panic!("it is free") };
+        for minutes in 0..=5 {
+            setting.state.clock.set(at(NOW) + TimeDelta::minutes(minutes));
+            assert!(storage.places.keep(&mut place, setting.state.clock.now()).await.unwrap());
+            assert_eq!(setting.run(&waiting).await, 200);
+        }
+        assert_eq!(setting.queue.take().last().unwrap().1.as_secs(), 2, "the next place is kept for it");
+        storage.places.leave(place).await;
+        let (record, now) = (setting.record(&waiting).await, setting.state.clock.now());
+        if is_deleted {
+            assert!(storage.backups.delete(&record).await.unwrap());
+        } else {
+            storage.backups.cancel(&record.id, &*storage.blobs, now).await.unwrap();
+        }
+        // Its message comes after the two seconds.
+        assert_eq!(setting.deliver("backup_processor", &jobs::encode(&waiting)).await, 200);
+        assert!(setting.queue.take().is_empty());
+        assert_eq!(setting.run(&next).await, 200);
+        assert!(setting.queue.take().is_empty(), "the place is free");
+        assert_eq!(setting.record(&next).await.status(), BackupStatus::Failed, "there is no client tool");
+    }
+}
+
+#[tokio::test]
 async fn a_job_that_has_ended_needs_no_place() {
     let (setting, job) = (Setting::new().await, job());
     let engine = on_a_server(&setting, 1).await;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::filter::{Filter, PARTITION};
+use super::filter::{Filter, PARTITION, ROW};
 use super::leases::{Lease, Leases, holds, time_delta};
 use super::rows::{Reader, date_time};
 use super::table::{Entity, Expect, Key, Properties, Query, query_all};
@@ -91,7 +91,7 @@ impl Places {
                 let key = Key::new(partition.as_str(), number);
                 if let Some(lease) = self.leases.take_at(key, self.ttl, now).await? {
                     if let Some(turn) = turn.filter(|_| is_next) {
-                        self.end(turn).await;
+                        self.end(turn.row).await;
                     }
                     return Ok(PlaceOutcome::Granted(Place(lease)));
                 }
@@ -118,6 +118,20 @@ impl Places {
     /// Gives a place back. When that fails it runs out by itself.
     pub async fn leave(&self, place: Place) {
         self.leases.give_back(place.0).await;
+    }
+
+    /// Gives up the turn of a job that has ended without a place, so that the next one is nobody's. Its
+    /// database, and with it the server, may be gone. When that fails the turn runs out by itself.
+    pub async fn give_up(&self, job: &JobId) {
+        let filter = Filter::And(vec![Filter::eq(ROW, TURN_ROW), Filter::eq("job_id", job.as_str())]);
+        match query_all(&*self.leases.table, &Query::matching(filter)).await {
+            Ok(rows) => {
+                for row in rows {
+                    self.end(row).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "a turn could not be looked for; it runs out by itself"),
+        }
     }
 
     /// Takes the turn for a job that has waited for long, or keeps it; tells whether the job has it.
@@ -157,9 +171,9 @@ impl Places {
     }
 
     /// Gives the turn to whoever asks next. When that fails it runs out by itself.
-    async fn end(&self, turn: Turn) {
-        let expect = turn.row.etag.map_or(Expect::Any, Expect::Version);
-        if let Err(error) = self.leases.table.delete(&turn.row.key, &expect).await
+    async fn end(&self, turn: Entity) {
+        let expect = turn.etag.map_or(Expect::Any, Expect::Version);
+        if let Err(error) = self.leases.table.delete(&turn.key, &expect).await
             && !is_race(&error)
         {
             tracing::warn!(%error, "a turn could not be given back; it runs out by itself");

@@ -123,6 +123,21 @@ async fn who_has_waited_long_has_the_next_place() {
 }
 
 #[tokio::test]
+async fn the_turn_of_a_job_that_has_ended_keeps_nobody_waiting() {
+    let (places, table) = places();
+    let place = granted(&places, 1, "x", 300).await;
+    assert!(refused(&places, 1, ("old", 0), 301).await);
+    places.leave(place).await;
+    places.give_up(&job("another")).await;
+    refused(&places, 1, ("new", 300), 302).await;
+    table.fail_next(TableCall::Query, Fault::Refuse(StorageErrorKind::Unavailable));
+    places.give_up(&job("old")).await;
+    refused(&places, 1, ("new", 300), 303).await;
+    places.give_up(&job("old")).await;
+    granted(&places, 1, "new", 304).await;
+}
+
+#[tokio::test]
 async fn a_turn_keeps_one_place_and_no_more() {
     let (places, _) = places();
     let [first, second] = [granted(&places, 2, "x", 300).await, granted(&places, 2, "y", 300).await];
