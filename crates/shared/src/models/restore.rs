@@ -168,16 +168,17 @@ const SILENT: TimeDelta = TimeDelta::hours(1);
 
 impl Restore {
     /// Tells whether its message must be sent again, because it was never sent or is taken for lost. One
-    /// that comes twice has its effect once.
+    /// that comes twice has its effect once. What is as far ahead of the time as behind it was written by a
+    /// clock that was wrong.
     pub fn waits_in_vain(&self, now: DateTime<Utc>) -> bool {
         match self.status {
             BackupStatus::Pending => match self.sent_at {
-                None => now - self.created_at >= UNSENT,
-                Some(at) => now - at >= LONG_SENT,
+                None => (now - self.created_at).abs() >= UNSENT,
+                Some(at) => (now - at).abs() >= LONG_SENT,
             },
             BackupStatus::InProgress => {
                 let last = self.heartbeat_at.max(self.sent_at).unwrap_or(self.created_at);
-                now - last >= SILENT
+                (now - last).abs() >= SILENT
             }
             BackupStatus::Completed | BackupStatus::Failed | BackupStatus::Cancelled => false,
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::leases::holds;
 use super::repository::unreadable;
 use super::rows::{self, Reader, Row as _, date_time};
 use super::table::{ETag, Entity, Expect, Key, Properties, Table};
@@ -379,7 +380,7 @@ impl Claims {
             None => self.leases.insert(&Entity::new(key.clone(), properties)).await,
             Some(lease) => {
                 let holds_until = Reader(&lease).instant("expires_at").unwrap_or(now);
-                if holds_until > now && !self.is_over(&lease).await? {
+                if holds(&lease, self.ttl(), now) && !self.is_over(&lease).await? {
                     let by_another_job = Reader(&lease).text("job_id") != Some(backup.job_id.as_str());
                     return Ok(Err(Taken { until: holds_until, by_another_job }));
                 }

@@ -120,8 +120,10 @@ impl Restores {
                 return Ok(RestoreClaim::Finished(Box::new(restore)));
             }
             let until = restore.heartbeat_at.map(|at| at + self.ttl());
+            // A clock that was far ahead must not keep everybody out until then.
+            let holds = |until: &DateTime<Utc>| *until > now && *until <= now + self.ttl() * 4;
             if let Some(until) =
-                until.filter(|until| *until > now && restore.status == BackupStatus::InProgress)
+                until.filter(|until| holds(until) && restore.status == BackupStatus::InProgress)
             {
                 return Ok(RestoreClaim::Busy(until));
             }
@@ -220,6 +222,22 @@ mod tests {
         // Nothing was written by the one that died.
         assert!(matches!(restores.claim(&restore.id, at(121)).await?, RestoreClaim::Granted(_)));
         assert!(matches!(restores.claim(&"r-2".parse()?, at(1)).await?, RestoreClaim::Unknown));
+        Ok(())
+    }
+
+    /// Its processor, or the api, had a clock that was wrong by a day, and died.
+    #[tokio::test]
+    async fn a_clock_that_was_wrong_by_a_day_keeps_nobody_out() -> Result<(), Box<dyn std::error::Error>> {
+        for day in [-86_400, 86_400] {
+            let restores = restores();
+            let restore = Restore { created_at: at(day), ..restore()? };
+            restores.insert(&restore).await?;
+            assert_eq!(restores.waiting_in_vain(at(0)).await?.len(), 1, "its message was never sent");
+            restores.note_sent(&restore.id, at(day)).await;
+            assert!(matches!(restores.claim(&restore.id, at(day)).await?, RestoreClaim::Granted(_)));
+            assert_eq!(restores.waiting_in_vain(at(0)).await?.len(), 1, "its message may be lost");
+            assert!(matches!(restores.claim(&restore.id, at(0)).await?, RestoreClaim::Granted(_)));
+        }
         Ok(())
     }
 

@@ -29,6 +29,28 @@ async fn who_dies_is_succeeded_when_the_lease_runs_out() {
     assert_eq!((claim.backup.retry_count, claim.earlier_plan), (2, Some(planned("maybe committed"))));
 }
 
+/// A processor whose clock was wrong dies over its claim; the others' clocks are right.
+#[tokio::test]
+async fn the_lease_of_a_clock_that_was_wrong_keeps_nobody_out_for_long() {
+    for (minutes, is_kept) in [(1440, false), (10, false), (5, true), (-5, false), (-1440, false)] {
+        for name in ["1", "2"] {
+            let world = World::new();
+            let wrong = at(0) + TimeDelta::minutes(minutes);
+            let mut dead = world.granted(&job("1"), wrong).await;
+            let outcome = world.claims.claim(&job(name), at(0)).await;
+            if is_kept {
+                assert_eq!(busy(outcome), wrong + TTL, "{minutes}");
+                continue;
+            }
+            let claim = super::world::granted(outcome);
+            // It was asleep only, and is told so before it could commit.
+            let begun = world.claims.begin_commit(&mut dead, wrong).await;
+            assert!(matches!(begun, Err(ClaimError::Lost)), "{minutes}");
+            world.claims.complete(claim, artifact(), at(1)).await.unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn another_job_of_the_database_takes_over_from_the_dead() {
     let world = World::new();
