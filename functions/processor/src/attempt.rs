@@ -9,7 +9,7 @@ use futures::TryStreamExt as _;
 use futures::future::{Either, select};
 use shared::connection::{self, Connection};
 use shared::models::{Artifact, Backup, CompressionFormat, Database, DumpProgress, Engine};
-use shared::storage::{BlobAddress, Claim, ClaimError, committed};
+use shared::storage::{BlobAddress, Claim, ClaimError, StorageError, StorageErrorKind, committed};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
@@ -138,13 +138,22 @@ async fn configuration(
     state: &AppState,
     backup: &Backup,
 ) -> Result<(Database, Option<Engine>), AttemptError> {
-    let database = state.storage.databases.get(&backup.database_id).await?;
+    let database = state.storage.databases.get(&backup.database_id).await.map_err(unreadable)?;
     let database = database.ok_or(AttemptError::ConfigurationGone)?.value;
     let engine = match &database.engine_id {
-        Some(id) => state.storage.engines.get(id).await?.map(|engine| engine.value),
+        Some(id) => state.storage.engines.get(id).await.map_err(unreadable)?.map(|engine| engine.value),
         None => None,
     };
     Ok((database, engine))
+}
+
+/// Tells a row that cannot be read from a storage that fails.
+fn unreadable(error: StorageError) -> AttemptError {
+    if error.kind() != StorageErrorKind::Invalid {
+        return error.into();
+    }
+    tracing::error!(error = &error as &dyn std::error::Error, "a configuration cannot be read");
+    AttemptError::ConfigurationUnreadable
 }
 
 fn target(database: &Database, connection: &Connection) -> Target {

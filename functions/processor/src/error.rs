@@ -12,6 +12,12 @@ pub(crate) enum AttemptError {
     /// The database is not configured any more.
     #[error("the database is not configured any more, so there is nothing to back up")]
     ConfigurationGone,
+    /// The configuration of the database, or of its server, is damaged.
+    #[error(
+        "the configuration of the database, or of its server, cannot be read; delete it, and configure it again \
+         under the same id to keep its backups"
+    )]
+    ConfigurationUnreadable,
     /// The configuration does not suffice to connect.
     #[error("{0}")]
     Connection(#[source] ConnectionError),
@@ -33,7 +39,7 @@ impl AttemptError {
     /// Tells whether trying again, with nothing changed, is bound to fail the same way.
     pub(crate) fn is_permanent(&self) -> bool {
         match self {
-            Self::ConfigurationGone => true,
+            Self::ConfigurationGone | Self::ConfigurationUnreadable => true,
             Self::Connection(error) => !error.is_transient(),
             Self::Dump(error) => error.is_permanent(),
             Self::Archive(_) | Self::Lost(_) => false,
@@ -50,6 +56,7 @@ impl AttemptError {
     pub(crate) fn failure(&self) -> Failure {
         let class = match self {
             Self::ConfigurationGone => "ConfigurationGone",
+            Self::ConfigurationUnreadable => "ConfigurationUnreadable",
             Self::Connection(_) => "Credentials",
             Self::Dump(error) => error.class(),
             Self::Archive(_) => "Archive",

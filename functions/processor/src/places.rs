@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use shared::models::{BackupJob, DEFAULT_CONCURRENT_BACKUPS, EngineId};
-use shared::storage::{ClaimError, Place, PlaceOutcome, StorageError};
+use shared::storage::{ClaimError, Place, PlaceOutcome, StorageError, StorageErrorKind};
 use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use tokio::time::timeout;
 
@@ -60,11 +60,19 @@ pub(crate) async fn enter(
 /// Returns the server of the job's database, and how many dumps it bears at once. A database that belongs
 /// to no server that is configured has no such limit.
 async fn server(state: &AppState, job: &BackupJob) -> Result<Option<(EngineId, u16)>, StorageError> {
-    let database = state.storage.databases.get(&job.database_id).await?;
+    let database = if_readable(state.storage.databases.get(&job.database_id).await)?;
     let Some(id) = database.and_then(|database| database.value.engine_id) else { return Ok(None) };
-    let engine = state.storage.engines.get(&id).await?;
+    let engine = if_readable(state.storage.engines.get(&id).await)?;
     let most = engine.map_or(DEFAULT_CONCURRENT_BACKUPS, |engine| engine.value.max_concurrent_backups);
     Ok(Some((id, most)))
+}
+
+/// Passes over a row that cannot be read: the attempt needs what is in it, and fails with that reason.
+fn if_readable<T>(found: Result<Option<T>, StorageError>) -> Result<Option<T>, StorageError> {
+    match found {
+        Err(error) if error.kind() == StorageErrorKind::Invalid => Ok(None),
+        found => found,
+    }
 }
 
 impl Places {

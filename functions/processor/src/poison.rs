@@ -7,7 +7,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use custom_handler::{Answer, QueueInvocation};
 use shared::models::{Actor, Backup, BackupJob, Failure};
-use shared::storage::{ClaimError, ClaimOutcome, StorageError, jobs};
+use shared::storage::{ClaimError, ClaimOutcome, StorageError, StorageErrorKind, jobs};
 
 use crate::error::AttemptError;
 use crate::job::{audit_event, dropped, is_gone};
@@ -56,7 +56,13 @@ async fn end(state: &AppState, job: &BackupJob) -> Result<String, StorageError> 
     if let Some(artifact) = recover(state, &claim).await? {
         return record(state, job, state.storage.claims.complete(*claim, artifact, now).await, now).await;
     }
-    if state.storage.databases.get(&job.database_id).await?.is_none() {
+    let is_configured = match state.storage.databases.get(&job.database_id).await {
+        Ok(database) => database.is_some(),
+        // Its row is there, and may be what the job has failed of.
+        Err(error) if error.kind() == StorageErrorKind::Invalid => true,
+        Err(error) => return Err(error),
+    };
+    if !is_configured {
         let reason = AttemptError::ConfigurationGone.to_string();
         return record(state, job, state.storage.claims.withdraw(*claim, reason, now).await, now).await;
     }
