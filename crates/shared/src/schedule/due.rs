@@ -153,10 +153,11 @@ mod tests {
 
     use std::collections::HashSet;
 
+    use chrono::{Datelike as _, NaiveDate, NaiveTime};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::models::{Tier, TierConfig, system_policies};
+    use crate::models::{Tier, TierConfig, TimeOfDay, system_policies};
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()
@@ -309,6 +310,70 @@ mod tests {
 
     fn plan((policy, schedule): &(BackupPolicy, Option<Schedule>)) -> Plan<'_> {
         schedule.as_ref().map_or(Plan::Tiers(policy), Plan::Cron)
+    }
+
+    /// Reads the calendar backwards, day by day, for the latest slot of a tier in UTC.
+    fn in_calendar(tier: Tier, config: &TierConfig, now: DateTime<Utc>) -> DateTime<Utc> {
+        let is_its_day = |day: &NaiveDate| match tier {
+            Tier::Hourly | Tier::Daily => true,
+            Tier::Weekly => day.weekday().num_days_from_sunday() == u32::from(config.day_of_week),
+            Tier::Monthly => day.day() == u32::from(config.day_of_month),
+            Tier::Yearly => (day.month(), day.day()) == (config.month.into(), u32::from(config.day_of_month)),
+        };
+        let times: Vec<NaiveTime> = match tier {
+            Tier::Hourly => {
+                let hours = (0..24).rev().filter(|hour| hour % u32::from(config.interval_hours) == 0);
+                hours.map(|hour| NaiveTime::from_hms_opt(hour, 0, 0).unwrap()).collect()
+            }
+            Tier::Daily | Tier::Weekly | Tier::Monthly | Tier::Yearly => vec![config.time.naive()],
+        };
+        let days = std::iter::successors(Some(now.date_naive()), NaiveDate::pred_opt).filter(is_its_day);
+        let mut slots = days.flat_map(|day| times.iter().map(move |time| day.and_time(*time).and_utc()));
+        slots.find(|slot| *slot <= now).unwrap()
+    }
+
+    /// What was served of a tier: nothing, its very last slot, or something around it, before or long ahead.
+    fn histories() -> impl Strategy<Value = Vec<Option<i64>>> {
+        let seconds = prop_oneof![
+            2 => Just(Some(0)),
+            1 => Just(None),
+            2 => (-4_i64 * 3600..4 * 3600).prop_map(Some),
+            1 => (-70_000_000_i64..100_000_000).prop_map(Some),
+        ];
+        proptest::collection::vec(seconds, 5)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+
+        #[test]
+        fn agrees_with_the_model_that_reads_the_calendar(
+            (mut policy, _) in plans(),
+            (hour, minute) in (0_u8..24, 0_u8..60),
+            (day_of_week, day_of_month, month) in (0_u8..7, 1_u8..=28, 1_u8..=12),
+            now in 1_700_000_000_i64..1_900_000_000,
+            history in histories(),
+        ) {
+            let time: TimeOfDay = format!("{hour:02}:{minute:02}").parse().unwrap();
+            let own = [&mut policy.daily, &mut policy.weekly, &mut policy.monthly, &mut policy.yearly];
+            for config in own {
+                *config = TierConfig { time, day_of_week, day_of_month, month, ..*config };
+            }
+            let now = DateTime::from_timestamp(now, 0).unwrap();
+            let (mut recorded, mut expected) = (Recorded::default(), Vec::new());
+            for ((tier, config), served) in policy.tiers().zip(history) {
+                let (lane, slot) = (Lane::Tier(tier), in_calendar(tier, config, now));
+                let served = served.map(|seconds| slot + TimeDelta::seconds(seconds));
+                if let Some(served) = served {
+                    recorded.serve(Due { lane, slot: served });
+                }
+                let is_wrong = served.is_some_and(|served| served - now > TimeDelta::hours(2));
+                if config.enabled && (served.is_none_or(|served| served < slot) || is_wrong) {
+                    expected.push(Due { lane, slot });
+                }
+            }
+            prop_assert_eq!(due(Plan::Tiers(&policy), &recorded, DateTime::UNIX_EPOCH, now), expected);
+        }
     }
 
     proptest! {
