@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use end_to_end::servers::mariadb;
 use end_to_end::stack::Stack;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::storage::Storage;
 use tokio::time::sleep;
 
@@ -30,12 +30,24 @@ pub(crate) struct Standing {
 
 impl Standing {
     pub(crate) async fn start(name: &str) -> Self {
-        let server = mariadb::Server::get();
+        Self::begin(Stack::start().await, name, json!({})).await
+    }
+
+    /// The same on a server that bears one dump at a time, so that the job has its only place.
+    async fn start_in_the_only_place(name: &str) -> Self {
         let stack = Stack::start().await;
+        let engine = stack.api.create_engine(name, &mariadb::Server::get().as_client()).await;
+        let one = json!({"max_concurrent_backups": 1});
+        stack.api.expect(200, "PUT", &format!("/engines/{engine}"), Some(one)).await;
+        Self::begin(stack, name, json!({"engine_id": engine})).await
+    }
+
+    async fn begin(stack: Stack, name: &str, more: Value) -> Self {
+        let server = mariadb::Server::get();
         server.create(name);
         server.sql(name, ROWS);
         let lock = server.lock(name, "z_last");
-        let database = stack.api.create_database(name, &server.as_client(), name).await;
+        let database = stack.api.create_database_with(name, &server.as_client(), name, more).await;
         let job = stack.api.trigger(&database).await;
         stack
             .api
@@ -95,7 +107,8 @@ async fn a_dump_tool_that_is_always_killed_ends_as_failed_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_processor_takes_its_dump_tool_along_and_the_job_is_redelivered() {
-    let standing = Standing::start("e2e_kill_processor").await;
+    // The dead one held the only place on the server, which the job needs again.
+    let standing = Standing::start_in_the_only_place("e2e_kill_processor").await;
     let tool = standing.stack.dump_tool().await;
     standing.stack.app("processor").await.kill();
     let end = tokio::time::Instant::now() + Duration::from_secs(10);
