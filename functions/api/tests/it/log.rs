@@ -1,6 +1,8 @@
 //! What the log has of a request.
 
-use std::io::{Read as _, Seek as _};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::OnceLock;
 
 use axum::body::Body;
 use axum::http::Request;
@@ -11,12 +13,27 @@ use crate::support::World;
 /// The id of the requests of this test; lines of others are in the log as well.
 const ID: &str = "of-the-log-test";
 
+/// Begins to write down what all tests log, and returns what reads it. For the whole process: one for a
+/// thread alone would miss lines while other tests run.
+pub(crate) fn everything() -> impl Fn() -> String {
+    static WRITTEN: OnceLock<File> = OnceLock::new();
+    let written = WRITTEN.get_or_init(|| {
+        let written = tempfile::tempfile().unwrap();
+        let writer = written.try_clone().unwrap();
+        tracing_subscriber::fmt().json().with_writer(move || writer.try_clone().unwrap()).init();
+        written
+    });
+    move || {
+        // The position is the writer's as well, which goes on at the end.
+        let mut bytes = vec![0; usize::try_from(written.metadata().unwrap().len()).unwrap()];
+        written.read_exact_at(&mut bytes, 0).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+}
+
 #[tokio::test]
 async fn each_request_is_a_line_without_its_values() {
-    let mut written = tempfile::tempfile().unwrap();
-    let writer = written.try_clone().unwrap();
-    // For the whole process: one for this thread alone would miss lines while other tests run.
-    tracing_subscriber::fmt().json().with_writer(move || writer.try_clone().unwrap()).init();
+    let read = everything();
     let world = World::new();
     for (method, path, body) in [
         ("GET", "/databases/private-id?password=hunter2", ""),
@@ -26,9 +43,7 @@ async fn each_request_is_a_line_without_its_values() {
         let request = Request::builder().method(method).uri(format!("/api{path}")).header("x-request-id", ID);
         world.exchange(request.body(Body::from(body)).unwrap()).await;
     }
-    let mut text = String::new();
-    written.rewind().unwrap();
-    written.read_to_string(&mut text).unwrap();
+    let text = read();
     let own: Vec<Value> = text
         .lines()
         .filter(|line| line.contains(ID))

@@ -264,6 +264,11 @@ impl World {
         &self.tables[name]
     }
 
+    /// Returns the names of all tables.
+    pub(crate) fn table_names(&self) -> Vec<String> {
+        self.tables.keys().cloned().collect()
+    }
+
     /// Renders everything that is stored, but for what follows from the rest and is made by looking at it.
     pub(crate) async fn snapshot(&self) -> String {
         let mut all = String::new();

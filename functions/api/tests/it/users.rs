@@ -262,7 +262,7 @@ async fn signing_in_and_out_is_audited() {
     "#);
 }
 
-async fn request(world: &World, id: &str, minutes: i64) -> AccessRequest {
+pub(crate) async fn request(world: &World, id: &str, minutes: i64) -> AccessRequest {
     let request = AccessRequest {
         id: id.parse().unwrap(),
         email: format!("{id}@example.org"),
