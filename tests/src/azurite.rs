@@ -118,11 +118,20 @@ impl Azurite {
         }
     }
 
+    /// Returns the ports of blobs, queues and tables.
+    pub fn ports(&self) -> [u16; 3] {
+        self.ports
+    }
+
     /// Returns the connection string of the emulator's account.
     pub fn connection_string(&self) -> String {
+        self.connection_string_by(self.ports)
+    }
+
+    /// Returns the connection string of the emulator's account for whoever comes to it by other ports.
+    pub fn connection_string_by(&self, ports: [u16; 3]) -> String {
         let scheme = if self.certificate.is_some() { "https" } else { "http" };
-        let [blob, queue, table] =
-            self.ports.map(|port| format!("{scheme}://127.0.0.1:{port}/devstoreaccount1"));
+        let [blob, queue, table] = ports.map(|port| format!("{scheme}://127.0.0.1:{port}/devstoreaccount1"));
         format!(
             "DefaultEndpointsProtocol={scheme};AccountName=devstoreaccount1;AccountKey={KEY};BlobEndpoint={blob};QueueEndpoint={queue};TableEndpoint={table};"
         )
