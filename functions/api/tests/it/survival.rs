@@ -153,9 +153,18 @@ async fn poison(world: &World) -> usize {
             };
             let spoiled = row.properties.iter().map(|(name, cell)| (name.clone(), spoiled(cell)));
             let spoiled: Properties = spoiled.collect();
-            let key = Key::new(row.key.partition, format!("poisoned-{name}-{number}"));
+            let partition = row.key.partition;
+            let key = Key::new(partition.clone(), format!("poisoned-{name}-{number}"));
             world.table(&name).put(&Entity::new(key, spoiled)).await;
             poisoned += 1;
+            // What is looked up by its time, or by other members, is come by only if those are right.
+            if name == "backuphistory" {
+                let before_id = row.key.row.split('_').next().unwrap_or_default();
+                let key = Key::new(partition, format!("{before_id}_poisoned-{name}-{number}"));
+                let mut properties = row.properties;
+                properties.insert("database_type".to_owned(), Cell::from("poisoned"));
+                world.table(&name).put(&Entity::new(key, properties)).await;
+            }
         }
     }
     poisoned
