@@ -11,6 +11,7 @@ use storage_account::Service;
 use url::Url;
 
 use super::jobs::RESTORE_QUEUE;
+use super::priority::Priority;
 use super::signer::{LentKey, Signer};
 use super::{
     AccessRequests, AuditLog, AzureBlobs, AzureQueue, AzureTable, Backups, BlobStore, Claims, Databases,
@@ -133,7 +134,9 @@ impl Storage {
         ]
         .map(&table);
         let [index, days] = ["backupindex", "backupdays"].map(&table);
-        let backups = Backups::new(history.clone(), index.clone(), days.clone(), Clock::system());
+        let priority = Priority::default();
+        let backups =
+            Backups::new(history.clone(), index.clone(), days.clone(), priority.clone(), Clock::system());
         Self {
             databases: Databases { table: configurations.clone() },
             engines: Engines { table: engines.clone(), older: configurations.clone() },
@@ -141,7 +144,7 @@ impl Storage {
             users: Users { table: users.clone() },
             access_requests: AccessRequests { table: requests.clone() },
             settings: Settings { table: settings.clone(), default_retention_days: config.retention_days },
-            audit: AuditLog::new(audit.clone(), audit_index.clone()),
+            audit: AuditLog::new(audit.clone(), audit_index.clone(), priority),
             claims: Claims { history: backups.table.clone(), leases: leases.clone(), ttl: config.jobs.claim },
             backups,
             leases: Leases { table: leases.clone() },

@@ -11,12 +11,13 @@ use std::time::Duration;
 use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use futures::future::try_join_all;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::audit_filter::{AuditFilter, traits};
 use super::audit_index::{AuditStats, DAYS, Index};
 use super::audit_retry::Retries;
 use super::filter::{Filter, PARTITION, ROW};
+use super::priority::{LongReading, Priority};
 use super::repository;
 use super::rows::{Reader, Row as _, audit_month_key, history_key_bound};
 use super::table::{Entity, Key, Properties, Query, Table, query_all};
@@ -59,6 +60,9 @@ pub struct AuditLog {
     index: Arc<Mutex<Index>>,
     retries: Retries,
     lost: Arc<AtomicU64>,
+    /// Whom the first reading gives way to.
+    priority: Priority,
+    first_reading: LongReading,
 }
 
 /// A page of the records that match, newest first.
@@ -72,7 +76,7 @@ pub struct AuditPage {
 
 impl AuditLog {
     /// Makes the log on a table, with its index on another.
-    pub fn new(table: Arc<dyn Table>, index_table: Arc<dyn Table>) -> Self {
+    pub(super) fn new(table: Arc<dyn Table>, index_table: Arc<dyn Table>, priority: Priority) -> Self {
         let lost = Arc::default();
         Self {
             retries: Retries::new(Arc::clone(&table), Arc::clone(&lost)),
@@ -80,6 +84,8 @@ impl AuditLog {
             index_table,
             index: Arc::default(),
             lost,
+            priority,
+            first_reading: LongReading::default(),
         }
     }
 
@@ -129,7 +135,8 @@ impl AuditLog {
         limit: usize,
         now: DateTime<Utc>,
     ) -> Result<AuditPage, StorageError> {
-        let Some((settled, days)) = self.indexed(PATIENCE, now, |index| index.count(filter)).await? else {
+        let patience = self.first_reading.patience(PATIENCE);
+        let Some((settled, days)) = self.indexed(patience, now, |index| index.count(filter)).await? else {
             return self.list_by_walk(filter, offset, limit, now).await;
         };
         let mut tail = self.tail(settled, now).await?;
@@ -157,7 +164,7 @@ impl AuditLog {
     /// Counts the records of each kind; only the days of the filter count.
     pub async fn stats(&self, filter: &AuditFilter, now: DateTime<Utc>) -> Result<AuditStats, StorageError> {
         let Some((settled, mut stats)) =
-            self.indexed(LONG_PATIENCE, now, |index| index.stats(filter)).await?
+            self.indexed(sleep(LONG_PATIENCE), now, |index| index.stats(filter)).await?
         else {
             return Err(StorageError::new(StorageErrorKind::Unavailable, "count", "the audit log"));
         };
@@ -176,10 +183,10 @@ impl AuditLog {
     }
 
     /// Asks the index when it is up to date, with the instant up to which it counts. Where that takes
-    /// longer than `patience`, making it goes on in a task of its own, and whoever asked has to do without.
+    /// longer than `patience` lasts, making it goes on in a task of its own, and whoever asked has to do without.
     async fn indexed<T>(
         &self,
-        patience: Duration,
+        patience: impl Future<Output = ()>,
         now: DateTime<Utc>,
         ask: impl FnOnce(&Index) -> T,
     ) -> Result<Option<(DateTime<Utc>, T)>, StorageError> {
@@ -188,10 +195,13 @@ impl AuditLog {
             let mut index = Arc::clone(&log.index).lock_owned().await;
             log.advance(&mut index, now).await.map(|settled| (settled, index))
         });
-        match timeout(patience, advancing).await {
-            Ok(Ok(advanced)) => advanced.map(|(settled, index)| Some((settled, ask(&index)))),
-            Ok(Err(_)) => Err(StorageError::new(StorageErrorKind::Unavailable, "index", "the audit log")),
-            Err(_) => Ok(None),
+        tokio::select! {
+            biased;
+            advanced = advancing => match advanced {
+                Ok(advanced) => advanced.map(|(settled, index)| Some((settled, ask(&index)))),
+                Err(_) => Err(StorageError::new(StorageErrorKind::Unavailable, "index", "the audit log")),
+            },
+            () = patience => Ok(None),
         }
     }
 
@@ -210,6 +220,7 @@ impl AuditLog {
         limit: usize,
         now: DateTime<Utc>,
     ) -> Result<AuditPage, StorageError> {
+        let _asking = self.priority.ask();
         let wanted = offset.saturating_add(limit).saturating_add(1);
         let began = Instant::now();
         let oldest = now - LONGEST_GAP;
@@ -306,10 +317,12 @@ impl AuditLog {
     }
 
     async fn read_all(&self, until: DateTime<Utc>) -> Result<Index, StorageError> {
+        let _under_way = self.first_reading.begin();
         let mut index = Index::default();
         let query = Query { select: COLUMNS.to_vec(), ..Query::default() };
         let mut from = None;
         loop {
+            self.priority.give_way().await;
             let page = self.table.query(&query, from.as_ref()).await?;
             for placed in placed(&page.entities) {
                 if placed.record.timestamp < until {

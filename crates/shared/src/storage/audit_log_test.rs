@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde_json::json;
 
+use super::priority::Priority;
 use super::rows::{Row as _, audit_month_key};
 use super::table::{Entity, Key, Query, Table, query_all};
 use super::{
@@ -58,7 +59,7 @@ impl World {
     fn new() -> Self {
         let (log, index) =
             (FaultyTable::new(MemoryTable::default()), FaultyTable::new(MemoryTable::default()));
-        let audit = AuditLog::new(Arc::new(log.clone()), Arc::new(index.clone()));
+        let audit = AuditLog::new(Arc::new(log.clone()), Arc::new(index.clone()), Priority::default());
         Self { log, index, audit, records: Vec::new() }
     }
 
@@ -81,7 +82,8 @@ impl World {
 
     /// Starts the program again.
     fn restart(&mut self) {
-        self.audit = AuditLog::new(Arc::new(self.log.clone()), Arc::new(self.index.clone()));
+        self.audit =
+            AuditLog::new(Arc::new(self.log.clone()), Arc::new(self.index.clone()), Priority::default());
     }
 
     fn expected(&self, matches: impl Fn(&AuditRecord) -> bool) -> Vec<AuditRecord> {

@@ -20,9 +20,10 @@ use std::time::Duration;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use futures::{StreamExt as _, stream};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use super::filter::{Filter, PARTITION};
+use super::priority::{LongReading, Priority};
 use super::rows::{Reader, Row as _, date_time};
 use super::table::{Entity, Key, Properties, Query, Table, query_all};
 use super::tally::{self, Tallies};
@@ -96,6 +97,9 @@ pub(super) struct BackupDays {
     clock: Clock,
     // Held while counting, so that requests that come together count once.
     memory: Arc<Mutex<BTreeMap<NaiveDate, Remembered>>>,
+    /// Whom the first count gives way to.
+    pub(super) priority: Priority,
+    first_count: LongReading,
 }
 
 #[derive(Debug, Clone)]
@@ -134,8 +138,13 @@ impl Mark {
 
 impl BackupDays {
     /// Makes the index over the rows of the history.
-    pub(super) fn new(table: Arc<dyn Table>, history: Arc<dyn Table>, clock: Clock) -> Self {
-        Self { table, history, clock, memory: Arc::default() }
+    pub(super) fn new(
+        table: Arc<dyn Table>,
+        history: Arc<dyn Table>,
+        priority: Priority,
+        clock: Clock,
+    ) -> Self {
+        Self { table, history, clock, memory: Arc::default(), priority, first_count: LongReading::default() }
     }
 
     /// Returns the present instant.
@@ -162,13 +171,14 @@ impl BackupDays {
         let live = Filter::ge(PARTITION, text(live_from));
         let (marks, live) = futures::join!(self.marks(), self.count_rows(live));
         let (marks, live) = (marks?, live?);
+        let _under_way = marks.stretch.is_none().then(|| self.first_count.begin());
         self.remember(&mut memory, &marks, live_from).await?;
 
         let mut counts: Partitions =
             memory.iter().map(|(day, remembered)| (*day, remembered.tallies.clone())).collect();
         let mut fresh = BTreeMap::new();
         for filter in stale(&marks, &memory, live_from) {
-            fresh.extend(self.count_rows(filter).await?);
+            fresh.extend(self.count_rows_aside(filter).await?);
         }
         // A day that has been emptied keeps its row, so that it is not asked for again.
         for day in marks.days.keys().filter(|day| **day < live_from && !memory.contains_key(*day)) {
@@ -185,12 +195,27 @@ impl BackupDays {
     /// Counts the history unless that takes longer than `patience`; then it goes on in a task of its own,
     /// and whoever asked has to do without.
     pub(super) async fn count_within(&self, patience: Duration) -> Result<Option<Partitions>, StorageError> {
+        self.count_before(sleep(patience)).await
+    }
+
+    /// Does the same, but does not wait for a first count.
+    pub(super) async fn count_unless_first(
+        &self,
+        patience: Duration,
+    ) -> Result<Option<Partitions>, StorageError> {
+        self.count_before(self.first_count.patience(patience)).await
+    }
+
+    async fn count_before(&self, end: impl Future<Output = ()>) -> Result<Option<Partitions>, StorageError> {
         let days = self.clone();
         let counting = tokio::spawn(async move { days.count().await });
-        match timeout(patience, counting).await {
-            Ok(Ok(counted)) => counted.map(Some),
-            Ok(Err(_)) => Err(StorageError::new(StorageErrorKind::Unavailable, "count", "the history")),
-            Err(_) => Ok(None),
+        tokio::select! {
+            biased;
+            counted = counting => match counted {
+                Ok(counted) => counted.map(Some),
+                Err(_) => Err(StorageError::new(StorageErrorKind::Unavailable, "count", "the history")),
+            },
+            () = end => Ok(None),
         }
     }
 
@@ -202,6 +227,7 @@ impl BackupDays {
 
     /// Counts the days from one on, from the history alone.
     pub(super) async fn count_since(&self, day: NaiveDate) -> Result<Partitions, StorageError> {
+        let _asking = self.priority.ask();
         let counted = self.count_rows(Filter::ge(PARTITION, text(day))).await?;
         Ok(counted.into_iter().map(|(day, tallies)| (day, Arc::new(tallies))).collect())
     }
@@ -282,10 +308,26 @@ impl BackupDays {
     /// Counts the rows that match, by partition. Rows that cannot be read do not count, since no list
     /// shows them.
     async fn count_rows(&self, filter: Filter) -> Result<BTreeMap<NaiveDate, Tallies>, StorageError> {
+        self.count_pages(filter, None).await
+    }
+
+    /// Does the same, standing aside before each page while somebody waits for an answer.
+    async fn count_rows_aside(&self, filter: Filter) -> Result<BTreeMap<NaiveDate, Tallies>, StorageError> {
+        self.count_pages(filter, Some(&self.priority)).await
+    }
+
+    async fn count_pages(
+        &self,
+        filter: Filter,
+        others: Option<&Priority>,
+    ) -> Result<BTreeMap<NaiveDate, Tallies>, StorageError> {
         let query = Query { select: COUNTED.to_vec(), ..Query::matching(filter) };
         let mut counted: BTreeMap<NaiveDate, Tallies> = BTreeMap::new();
         let mut from = None;
         loop {
+            if let Some(others) = others {
+                others.give_way().await;
+            }
             let page = self.history.query(&query, from.as_ref()).await?;
             for row in &page.entities {
                 if let Ok(backup) = Backup::from_entity(row) {

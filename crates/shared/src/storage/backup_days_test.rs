@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
+use super::priority::Priority;
 use super::rows::Row as _;
 use super::table::{Entity, Key, Query, Table, query_all};
 use super::{BackupFilter, Backups, Fault, FaultyTable, MemoryTable, StorageErrorKind, TableCall};
@@ -40,7 +41,7 @@ impl World {
 
 fn backups(history: &FaultyTable, days: &FaultyTable, clock: &Clock) -> Backups {
     let [history, days] = [history, days].map(|table| -> Arc<dyn Table> { Arc::new(table.clone()) });
-    Backups::new(history, Arc::new(MemoryTable::default()), days, clock.clone())
+    Backups::new(history, Arc::new(MemoryTable::default()), days, Priority::default(), clock.clone())
 }
 
 /// An instant so many days after a day, at an hour.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::priority::Priority;
 use super::rows::{Row as _, history_key};
 use super::table::{Entity, Key, Query, Table, query_all};
 use super::{Backups, ClaimOutcome, Claims, Fault, FaultyTable, MemoryTable, StorageErrorKind, TableCall};
@@ -31,7 +32,7 @@ impl World {
         let [history, index, days] = std::array::from_fn(|_| FaultyTable::new(MemoryTable::default()));
         let [rows, entries, counts] =
             [&history, &index, &days].map(|table| -> Arc<dyn Table> { Arc::new(table.clone()) });
-        let backups = Backups::new(rows, entries, counts, Clock::fixed(at(48)));
+        let backups = Backups::new(rows, entries, counts, Priority::default(), Clock::fixed(at(48)));
         let claims = Claims {
             history: backups.table.clone(),
             leases: Arc::new(MemoryTable::default()),

@@ -138,7 +138,7 @@ impl Backups {
 
     /// Counts at least the days from one on: all of them, unless that takes long.
     pub async fn counts_since(&self, day: NaiveDate) -> Result<Counts, StorageError> {
-        let partitions = match self.days.count_within(PATIENCE).await? {
+        let partitions = match self.days.count_unless_first(PATIENCE).await? {
             Some(all) => all,
             None => self.days.count_since(day).await?,
         };
@@ -158,7 +158,7 @@ impl Backups {
         if filter.databases.as_ref().is_some_and(Vec::is_empty) {
             return Ok(BackupPage::default());
         }
-        let Some(partitions) = self.days.count_within(PATIENCE).await? else {
+        let Some(partitions) = self.days.count_unless_first(PATIENCE).await? else {
             return self.page_by_walk(filter, offset, limit).await;
         };
         let counts = Counts { partitions };
@@ -194,6 +194,7 @@ impl Backups {
         offset: usize,
         limit: usize,
     ) -> Result<BackupPage, StorageError> {
+        let _asking = self.days.priority.ask();
         let wanted = offset.saturating_add(limit).saturating_add(1);
         let began = Instant::now();
         let oldest = self.days.now() - LONGEST_WALK;

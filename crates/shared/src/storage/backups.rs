@@ -9,6 +9,7 @@ use super::backup_index::BackupIndex;
 use super::committed::committed;
 use super::filter::{Filter, PARTITION};
 use super::history_table::HistoryTable;
+use super::priority::Priority;
 use super::repository::{self, Versioned};
 use super::rows::{self, Reader, Row as _, history_key};
 use super::table::{Expect, Query, Table, query_all};
@@ -116,9 +117,10 @@ impl Backups {
         rows: Arc<dyn Table>,
         index: Arc<dyn Table>,
         days: Arc<dyn Table>,
+        priority: Priority,
         clock: Clock,
     ) -> Self {
-        let days = BackupDays::new(days, rows.clone(), clock);
+        let days = BackupDays::new(days, rows.clone(), priority, clock);
         let index = BackupIndex { table: index };
         let table = Arc::new(HistoryTable { rows: rows.clone(), index: index.clone(), days: days.clone() });
         Self { table, rows, index, days }
@@ -129,7 +131,7 @@ impl Backups {
     pub(super) fn over(rows: impl Table + 'static, clock: Clock) -> Self {
         let [index, days]: [Arc<dyn Table>; 2] =
             std::array::from_fn(|_| -> Arc<dyn Table> { Arc::new(super::MemoryTable::default()) });
-        Self::new(Arc::new(rows), index, days, clock)
+        Self::new(Arc::new(rows), index, days, Priority::default(), clock)
     }
 
     /// Stores the record of a new backup. `AlreadyExists` when it is stored already.
@@ -151,6 +153,7 @@ impl Backups {
         if filter.databases.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Vec::new());
         }
+        let _asking = self.days.priority.ask();
         let mut found: Vec<Backup> = repository::list(&*self.table, &filter.query()).await?;
         found.retain(|backup| filter.matches(backup));
         found.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.id.cmp(&a.id)));

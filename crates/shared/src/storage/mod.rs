@@ -66,6 +66,7 @@ mod places;
 #[cfg(test)]
 mod places_test;
 mod prepare;
+mod priority;
 mod queue;
 mod removal;
 mod repository;
