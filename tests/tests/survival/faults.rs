@@ -48,10 +48,15 @@ const LONG: usize = 7;
 /// How many cases run side by side.
 const AT_ONCE: usize = 9;
 
-/// What is spoiled: which requests, how many pass before, and how many are spoiled.
+/// What is spoiled, what takes longest first: which requests, how many pass before, and how many are spoiled.
 type Case = (&'static str, (&'static str, &'static str), usize, usize, Fault);
 
 const CASES: [Case; 18] = [
+    ("the record cannot be written for long", RECORD, 3, LONG, Fault::Answer(503)),
+    ("the lease cannot be taken for long", LEASE, 0, LONG, Fault::Answer(500)),
+    ("everything is slow", ANY, 0, usize::MAX, Fault::Delay(Duration::from_millis(150))),
+    ("everything is gone before a block", BLOCK, 1, 1, Fault::Vanish(Duration::from_secs(7))),
+    ("everything is gone before the commit", COMMIT, 0, 1, Fault::Vanish(Duration::from_secs(7))),
     ("a block is answered with 500", BLOCK, 1, 1, Fault::Answer(500)),
     ("a block is answered with 503 and later", BLOCK, 0, 2, Fault::Throttle(503)),
     ("a block is throttled", BLOCK, 1, 2, Fault::Throttle(429)),
@@ -64,12 +69,7 @@ const CASES: [Case; 18] = [
     ("the answer to the commit is lost", COMMIT, 0, 1, Fault::LoseAnswer),
     ("the record has changed", RECORD, 0, 1, Fault::Answer(412)),
     ("the answer to the record is lost", RECORD, 3, 1, Fault::LoseAnswer),
-    ("the record cannot be written for long", RECORD, 3, LONG, Fault::Answer(503)),
-    ("the lease cannot be taken for long", LEASE, 0, LONG, Fault::Answer(500)),
     ("the answer to the lease is lost", LEASE, 0, 1, Fault::LoseAnswer),
-    ("everything is slow", ANY, 0, usize::MAX, Fault::Delay(Duration::from_millis(150))),
-    ("everything is gone before a block", BLOCK, 1, 1, Fault::Vanish(Duration::from_secs(7))),
-    ("everything is gone before the commit", COMMIT, 0, 1, Fault::Vanish(Duration::from_secs(7))),
 ];
 
 fn config(connection: &str) -> Config {
@@ -216,9 +216,16 @@ async fn a_backup_is_whole_or_not_there_whatever_storage_does() {
     let direct = Storage::open(&config(&azurite.connection_string())).unwrap();
     direct.prepare(Clock::system().now()).await.unwrap();
     let cases = CASES.iter().enumerate().map(|(number, case)| run(&azurite, &direct, number, *case));
-    let ended: Vec<String> = stream::iter(cases.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
-    let lines = CASES.iter().zip(ended).map(|((name, ..), ended)| format!("{name}: {ended}"));
+    let cases = cases.enumerate().map(|(number, case)| async move { (number, case.await) });
+    let ended = stream::iter(cases.collect::<Vec<_>>()).buffer_unordered(AT_ONCE);
+    let ended: BTreeMap<usize, String> = ended.collect().await;
+    let lines = CASES.iter().zip(ended.values()).map(|((name, ..), ended)| format!("{name}: {ended}"));
     insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @"
+    the record cannot be written for long: completed
+    the lease cannot be taken for long: completed
+    everything is slow: completed
+    everything is gone before a block: completed
+    everything is gone before the commit: completed
     a block is answered with 500: completed
     a block is answered with 503 and later: completed
     a block is throttled: completed
@@ -231,11 +238,6 @@ async fn a_backup_is_whole_or_not_there_whatever_storage_does() {
     the answer to the commit is lost: completed
     the record has changed: completed
     the answer to the record is lost: completed
-    the record cannot be written for long: completed
-    the lease cannot be taken for long: completed
     the answer to the lease is lost: completed
-    everything is slow: completed
-    everything is gone before a block: completed
-    everything is gone before the commit: completed
     ");
 }
