@@ -92,6 +92,20 @@ pub async fn exchange_databases(
     }
 }
 
+/// Lets everybody into the target's database again, which an exchange that broke off may have left to one
+/// session at a time. Only SQL Server has such a mode; elsewhere nothing happens.
+pub async fn let_everybody_in(tools: &Tools, target: &Target, limits: &Limits) -> Result<(), DumpError> {
+    if !target.kind.is_sql_server() {
+        return Ok(());
+    }
+    target.check_database()?;
+    let server = Session::open(tools, target, limits).await?;
+    if server.is_azure() {
+        return Ok(());
+    }
+    server.run(&statements::single_user(&target.database, false)).await
+}
+
 /// A server that can be told what to do.
 struct Session<'a> {
     tools: &'a Tools,
@@ -107,6 +121,11 @@ impl<'a> Session<'a> {
         let server = Target { database: String::new(), ..target.clone() };
         let Server { client, version, .. } = identify(tools, &server, limits).await?;
         Ok(Self { tools, target, limits, client, version })
+    }
+
+    /// Azure knows no mode in which one session at a time is let in.
+    fn is_azure(&self) -> bool {
+        self.version.text.contains("Azure")
     }
 
     /// Returns the target with another database, or with none.
@@ -153,7 +172,7 @@ impl<'a> Session<'a> {
             DatabaseType::Mysql => self.kill_sessions(database).await,
             DatabaseType::Postgresql => self.run(&statements::disconnect(database)).await,
             // Azure drops a database that is in use.
-            DatabaseType::Sqlserver | DatabaseType::AzureSql if self.version.text.contains("Azure") => Ok(()),
+            DatabaseType::Sqlserver | DatabaseType::AzureSql if self.is_azure() => Ok(()),
             DatabaseType::Sqlserver | DatabaseType::AzureSql => {
                 self.run(&statements::single_user(database, true)).await
             }
@@ -202,8 +221,8 @@ impl<'a> Session<'a> {
     async fn rename_by_turns(&self, loaded: &str, aside: &str, remarks: &Remarks) -> Result<(), DumpError> {
         let (kind, name) = (self.target.kind, self.target.database.as_str());
         let renamed = |from, to| statements::rename(kind, from, to).unwrap_or_default();
-        // Azure knows no such mode. There, a database that is in use is renamed, or the attempt fails.
-        let is_azure = self.version.text.contains("Azure");
+        // There, a database that is in use is renamed, or the attempt fails.
+        let is_azure = self.is_azure();
         if !is_azure {
             self.run(&statements::single_user(name, true)).await?;
         }

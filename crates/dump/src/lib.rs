@@ -49,7 +49,7 @@ mod tools;
 mod version;
 
 pub use closing::Closing;
-pub use databases::{create_database, drop_database, exchange_databases, rename_database};
+pub use databases::{create_database, drop_database, exchange_databases, let_everybody_in, rename_database};
 pub use error::{DumpError, RestoreError, TargetState};
 pub use origin::Origin;
 pub use preflight::{Plan, preflight};

@@ -70,6 +70,10 @@ impl Version {
             let (_, after) = line.split_once("Version")?;
             Some(after.trim_start_matches([':', ' ']).trim())
         });
+        if version == Some("local-build") {
+            // The newer one, built from its source without a word about which release that is.
+            return Self { flavour: Flavour::GoSqlcmd, numbers: [0; 3], text: "local-build".to_owned() };
+        }
         let Some(version) =
             version.filter(|version| version.starts_with(|c: char| c.is_ascii_digit() || c == 'v'))
         else {
@@ -180,6 +184,15 @@ fn ranked(found: &[Version], server: &Version, fits: impl Fn(&Version) -> bool) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sqlcmd_built_from_its_source_is_the_newer_one() {
+        let own = "sqlcmd: Install/Create/Query SQL Server, Azure SQL, and Tools\n\nVersion: local-build\n";
+        let read = Version::of_sqlcmd(own);
+        assert_eq!((read.flavour, read.takes_tokens()), (Flavour::GoSqlcmd, false));
+        let read = Version::of_sqlcmd(&own.replace("local-build", "v1.10.0"));
+        assert_eq!((read.flavour, read.numbers, read.takes_tokens()), (Flavour::GoSqlcmd, [1, 10, 0], false));
+    }
 
     #[test]
     fn programs_of_both_flavours_and_all_times_are_told_apart() {

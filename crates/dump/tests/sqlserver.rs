@@ -10,6 +10,7 @@
 mod stand_in;
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -295,6 +296,15 @@ async fn what_a_program_says_on_connecting_decides_on_the_error() {
             "unable to open tcp connection with host 'db:1433': dial tcp 10.0.0.7:1433: connect: connection refused",
             "ConnectionFailed",
         ),
+        ("server does not support encryption", "Unencrypted"),
+        (
+            "TLS Handshake failed: tls: failed to verify certificate: x509: certificate signed by unknown authority",
+            "CertificateRefused",
+        ),
+        ("invalid respones, expected packet type 4, PRELOGIN RESPONSE", "ConnectionFailed"),
+        ("invalid packet size, it is longer than buffer size", "ConnectionFailed"),
+        ("Read: EOF", "ConnectionFailed"),
+        ("no instance matching 'x' returned from host 'db'", "ConnectionFailed"),
     ] {
         let said = said.replace('\'', "'\\''");
         for stream in ["", " >&2"] {
@@ -332,6 +342,23 @@ async fn a_program_that_has_lost_its_connection_is_stopped_long_before() {
     assert!(error.to_string().contains("connection was lost"), "{error}");
     wait_for_end_of(&stand_in.wait_for_note("tool"));
     serving.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_program_that_stumbles_over_an_answer_is_not_waited_for() {
+    let said = "runtime error: slice bounds out of range [:4472] with capacity 4000";
+    for kind in ["probe", "catalog", "rows"] {
+        let stand_in = stand_in();
+        prepare(
+            &stand_in,
+            &format!("{kind}.sh"),
+            &format!("echo $$ >$OUT/tool; head -n 6 $OUT/{kind}; echo '{said}'; exec sleep 1000"),
+        );
+        let error = dumped(&stand_in, &patient()).await.unwrap_err();
+        assert!(matches!(error, DumpError::ConnectionFailed { .. }), "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+        wait_for_end_of(&stand_in.wait_for_note("tool"));
+    }
 }
 
 #[tokio::test]
@@ -407,4 +434,56 @@ async fn the_real_program_tells_a_dead_port_and_an_unknown_host() {
     let unknown = Target { host: "nowhere.invalid".to_owned(), ..target() };
     let error = dump(&tools, &unknown, &patient()).await.unwrap_err();
     assert!(matches!(error, DumpError::UnknownHost { .. } | DumpError::ConnectionFailed { .. }), "{error}");
+}
+
+/// The beginning of the protocol: an answer to the first packet of a connection that says "no encryption",
+/// and then the end of it.
+fn serve_without_encryption() -> u16 {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut connection in server.incoming().flatten() {
+            let mut asked = [0; 512];
+            let _ = connection.read(&mut asked);
+            // A packet of 26 bytes; the options 0 (version, 6 bytes at 11) and 1 (encryption, 1 byte at 17).
+            let answer: &[u8] =
+                &[4, 1, 0, 26, 0, 0, 1, 0, 0, 0, 11, 0, 6, 1, 0, 17, 0, 1, 255, 16, 0, 3, 232, 0, 0, 2];
+            let _ = connection.write_all(answer);
+            let _ = connection.read(&mut asked);
+        }
+    });
+    port
+}
+
+#[tokio::test]
+#[ignore = "needs the vendor's sqlcmd"]
+async fn the_real_program_takes_no_server_without_encryption_where_that_is_required() {
+    let tools = Tools::standard();
+    let port = serve_without_encryption();
+    let at = |mode| Target { host: "127.0.0.1".to_owned(), port, tls: Tls { mode, ca: None }, ..target() };
+    for mode in [TlsMode::Require, TlsMode::VerifyCa, TlsMode::VerifyFull] {
+        let error = probe(&tools, &at(mode), &patient()).await.unwrap_err();
+        assert!(matches!(error, DumpError::Unencrypted { .. }), "{mode:?}: {error}");
+    }
+    // Elsewhere it goes on, and is told by the connection's end that there is nobody.
+    for mode in [TlsMode::Disable, TlsMode::Prefer] {
+        let error = probe(&tools, &at(mode), &patient()).await.unwrap_err();
+        assert!(matches!(error, DumpError::ConnectionFailed { .. }), "{mode:?}: {error}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the vendor's sqlcmd"]
+async fn the_real_program_is_told_from_what_does_not_speak_the_protocol() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut connection in server.incoming().flatten() {
+            let _ = connection.read(&mut [0; 512]);
+            let _ = connection.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+        }
+    });
+    let other = Target { host: "127.0.0.1".to_owned(), port, ..target() };
+    let error = probe(&Tools::standard(), &other, &patient()).await.unwrap_err();
+    assert!(matches!(error, DumpError::ConnectionFailed { .. }), "{error}");
 }

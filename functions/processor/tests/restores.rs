@@ -651,6 +651,24 @@ async fn backups_of_sql_server_are_loaded_beside_and_take_their_place() {
     assert_eq!(stand_in.databases(), ["copy", "master", "shop"], "{}", message(&ended));
     assert!(stand_in.read("statements").contains("ALTER DATABASE [shop] SET MULTI_USER\n"));
 
+    // A processor died before the old one had lost its name: others are let into it again.
+    stand_in.write("statements", "");
+    let broken_off = backup("shop", RestoreMode::Replace);
+    stand_in.write("databases", &format!("copy\nmaster\nshop\n{}\n", broken_off.beside()));
+    let broken_off = Restore {
+        status: BackupStatus::InProgress,
+        phase: RestorePhase::Exchanging,
+        claim: Some(ClaimId::random()),
+        heartbeat_at: Some(Utc::now() - TimeDelta::hours(1)),
+        work_database: Some(broken_off.beside().parse().unwrap()),
+        ..broken_off
+    };
+    let ended = world.run(&broken_off).await;
+    assert_eq!(ended.status, BackupStatus::Failed, "{}", message(&ended));
+    assert!(message(&ended).contains("The old database is in its place."), "{}", message(&ended));
+    assert_eq!(stand_in.databases(), ["copy", "master", "shop"], "{}", message(&ended));
+    assert!(stand_in.read("statements").contains("ALTER DATABASE [shop] SET MULTI_USER\n"));
+
     stand_in.write("broken", "");
     let ended = world.run(&backup("another", RestoreMode::New)).await;
     assert_eq!(ended.status, BackupStatus::Failed);

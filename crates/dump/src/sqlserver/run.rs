@@ -1,8 +1,9 @@
 //! A run of `sqlcmd` over a script, line by line.
 //!
 //! What must stay true: memory is bounded, whatever the tool prints; the tool is watched, since it may print
-//! half a result and wait for ever when the server goes away; and a run counts as good only when the tool
-//! ended with 0 and said nothing that looks like an error, wherever it said it.
+//! half a result and wait for ever when the server goes away, or when it stumbles over what the server sends;
+//! and a run counts as good only when the tool ended with 0 and said nothing that looks like an error,
+//! wherever it said it.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -84,7 +85,13 @@ impl Session {
                     let text = String::from_utf8(line.to_vec());
                     return text.map(Some).map_err(|_| self.truncated("it printed bytes that are no text"));
                 }
-                if !line.trim_ascii().is_empty() && !is_harmless(&String::from_utf8_lossy(line)) {
+                let said = String::from_utf8_lossy(line);
+                if is_end(&said) {
+                    self.running.kill();
+                    let detail = format!("the client could not read what the server sent: {}", said.trim());
+                    return Err(DumpError::ConnectionFailed { server: self.target.server(), detail });
+                }
+                if !line.trim_ascii().is_empty() && !is_harmless(&said) {
                     self.strays += 1;
                     self.stray.push(line);
                     self.stray.push(b"\n");
@@ -256,6 +263,13 @@ fn is_error(line: &str) -> bool {
     level.is_some_and(|level| level > 10)
 }
 
+/// Tells whether a line is the last one that comes: the newer program tells so of a mistake of its own, which
+/// an answer that is not in the protocol leads it into, and then waits for ever. Messages of the server are
+/// on the error stream.
+fn is_end(line: &str) -> bool {
+    line.starts_with("runtime error: ")
+}
+
 /// Tells whether a line is one of those that servers send without being asked.
 fn is_harmless(line: &str) -> bool {
     let line = line.trim();
@@ -280,6 +294,8 @@ mod tests {
         for line in ["Msg 5701, Level 10, State 2, Server x, Line 1", "Level 16", "", "Msg x, Level y"] {
             assert!(!is_error(line), "{line}");
         }
+        assert!(is_end("runtime error: slice bounds out of range [:4472] with capacity 4000"));
+        assert!(!is_end("~R|=runtime error: ") && !is_end("(1 row affected)"));
         for line in ["Changed database context to 'shop'.", "(1 row affected)", "(25 rows affected)"] {
             assert!(is_harmless(line), "{line}");
         }

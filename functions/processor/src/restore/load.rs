@@ -185,6 +185,24 @@ pub(super) async fn was_exchanged(state: &AppState, restore: &Restore) -> Option
     }
 }
 
+/// Lets everybody into the old database again, which an exchange that broke off has left in its place.
+pub(super) async fn let_everybody_in(state: &AppState, record: &Record<'_>) {
+    let restore = record.restore().await;
+    if restore.mode != RestoreMode::Replace {
+        return;
+    }
+    let done = async {
+        let target = target(state, &restore).await?;
+        dump::let_everybody_in(&state.tools, &target, &limits(state)).await.map_err(server("letting in"))
+    };
+    if let Err(error) = done.await {
+        record.remarks.warn(format!(
+            "\"{}\" may let in one session at a time, until somebody says ALTER DATABASE … SET MULTI_USER: {error}",
+            restore.database
+        ));
+    }
+}
+
 /// Drops what a restore that failed has made, unless that is wanted, and says what there is now.
 ///
 /// A database is dropped only if this restore is known to have made it: this processor has, the one before

@@ -142,7 +142,10 @@ async fn exchange_broke_off(
             record.remarks.warn(format!("after the loaded database had taken its place: {why}{old}"));
             finish(state, record, BackupStatus::Completed, None, None).await.map(Some)
         }
-        Some(false) => Ok(None),
+        Some(false) => {
+            load::let_everybody_in(state, record).await;
+            Ok(None)
+        }
         None => {
             let message = format!(
                 "It cannot be told how far the exchange of \"{}\" for the loaded database came: {why}. Look at \
