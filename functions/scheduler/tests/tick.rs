@@ -250,6 +250,8 @@ async fn ends_what_has_shown_no_sign_of_life() {
     let setting = Setting::new().await;
     setting.configure("shop", |_| {}).await;
     setting.tick_at(NOW).await;
+    assert_eq!(setting.tick_at("2026-03-04T12:07:01Z").await.ended, 0, "their messages still wait");
+    assert_eq!(setting.jobs().len(), 2);
     assert_eq!(setting.tick_at("2026-03-04T12:06:00Z").await.ended, 0);
     assert_eq!(setting.tick_at("2026-03-04T12:07:01Z").await.ended, 2);
     let records = setting.records().await;
