@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Datelike as _, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use futures::future::try_join_all;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
@@ -37,6 +38,8 @@ const LONG_PATIENCE: Duration = Duration::from_secs(15);
 /// How long a page is looked for without the index, and the most that is read at a time.
 const LONGEST_READ: Duration = Duration::from_secs(3);
 const LONGEST_STEP: TimeDelta = TimeDelta::days(16);
+/// How many days of a page are read at a time.
+const AT_ONCE: usize = 4;
 /// By how much the keys of an earlier system may be wrong, which took its own zone for UTC there.
 const ANOTHER_ZONE: TimeDelta = TimeDelta::hours(15);
 /// What the index and the filters look at.
@@ -142,22 +145,29 @@ impl AuditLog {
         let mut tail = self.tail(settled, now).await?;
         tail.retain(|record| filter.covers(record.timestamp.date_naive()) && filter.matches(record));
         let total = tail.len() + days.iter().map(|day| day.count).sum::<usize>();
-        let mut skip = offset;
-        let mut records: Vec<AuditRecord> = tail.iter().skip(skip).take(limit).cloned().collect();
-        skip = skip.saturating_sub(tail.len());
+        let mut records: Vec<AuditRecord> = tail.iter().skip(offset).take(limit).cloned().collect();
+        let mut skip = offset.saturating_sub(tail.len());
+        let mut missing = limit - records.len();
+        let mut reads = Vec::new();
         for day in days {
-            if records.len() >= limit {
+            if missing == 0 {
                 break;
             }
             if skip >= day.count {
                 skip -= day.count;
                 continue;
             }
-            let wanted = limit - records.len();
-            let first = self.first_of(day.day, day.has_month, filter, settled, skip + wanted).await?;
-            records.extend(first.into_iter().skip(skip).take(wanted));
+            let wanted = missing.min(day.count - skip);
+            let (from, until) = (skip, skip + wanted);
+            reads.push(async move {
+                let first = self.first_of(day.day, day.has_month, filter, settled, until).await?;
+                Ok::<_, StorageError>(first.into_iter().skip(from).take(wanted).collect::<Vec<_>>())
+            });
+            missing -= wanted;
             skip = 0;
         }
+        let read: Vec<Vec<AuditRecord>> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
+        records.extend(read.into_iter().flatten());
         Ok(AuditPage { records, total })
     }
 
@@ -406,8 +416,11 @@ impl AuditLog {
         before: DateTime<Utc>,
         most: usize,
     ) -> Result<Vec<AuditRecord>, StorageError> {
-        conditions.extend(filter.of_the_service());
-        let top = u32::try_from(most.clamp(100, 1000)).unwrap_or(1000);
+        // What only we can tell needs the whole day, and a day seldom has more than one page.
+        let at_the_service = filter.of_the_service();
+        let is_exact = filter.conditions().len() == at_the_service.len();
+        let top = if is_exact { u32::try_from(most.clamp(100, 1000)).unwrap_or(1000) } else { 1000 };
+        conditions.extend(at_the_service);
         let query = Query { filter: Some(Filter::And(conditions)), select: Vec::new(), top: Some(top) };
         let mut records = Vec::new();
         let mut from = None;

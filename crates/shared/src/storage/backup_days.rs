@@ -171,14 +171,16 @@ impl BackupDays {
         let live = Filter::ge(PARTITION, text(live_from));
         let (marks, live) = futures::join!(self.marks(), self.count_rows(live));
         let (marks, live) = (marks?, live?);
-        let _under_way = marks.stretch.is_none().then(|| self.first_count.begin());
+        let is_first = marks.stretch.is_none();
+        let _under_way = is_first.then(|| self.first_count.begin());
         self.remember(&mut memory, &marks, live_from).await?;
 
         let mut counts: Partitions =
             memory.iter().map(|(day, remembered)| (*day, remembered.tallies.clone())).collect();
         let mut fresh = BTreeMap::new();
         for filter in stale(&marks, &memory, live_from) {
-            fresh.extend(self.count_rows_aside(filter).await?);
+            // Whoever asks waits for a later count, so only the first one stands aside.
+            fresh.extend(self.count_pages(filter, is_first.then_some(&self.priority)).await?);
         }
         // A day that has been emptied keeps its row, so that it is not asked for again.
         for day in marks.days.keys().filter(|day| **day < live_from && !memory.contains_key(*day)) {
@@ -311,11 +313,7 @@ impl BackupDays {
         self.count_pages(filter, None).await
     }
 
-    /// Does the same, standing aside before each page while somebody waits for an answer.
-    async fn count_rows_aside(&self, filter: Filter) -> Result<BTreeMap<NaiveDate, Tallies>, StorageError> {
-        self.count_pages(filter, Some(&self.priority)).await
-    }
-
+    /// Does the same, standing aside before each page while others wait for an answer.
     async fn count_pages(
         &self,
         filter: Filter,

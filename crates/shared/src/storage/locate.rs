@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::{BlobAddress, Storage};
+use super::{Asking, BlobAddress, Storage};
 use crate::models::{Artifact, ContainerName};
 
 impl Storage {
@@ -21,6 +21,12 @@ impl Storage {
     /// Returns the name of the default container.
     pub fn default_container(&self) -> &str {
         &self.container
+    }
+
+    /// Says that somebody waits for an answer, until what is returned is dropped: meanwhile a first count
+    /// of the history or of the audit log stands aside.
+    pub fn ask(&self) -> Asking {
+        self.backups.days.priority.ask()
     }
 }
 

@@ -124,6 +124,7 @@ pub use memory_table::MemoryTable;
 #[cfg(any(test, feature = "testing"))]
 pub use mortal::{Life, Mortal};
 pub use places::{Place, PlaceOutcome, Places};
+pub use priority::Asking;
 pub use queue::{LONGEST_MESSAGE, MemoryQueue, Queue};
 pub use removal::{RemovalError, Removed};
 pub use repository::Versioned;

@@ -20,7 +20,7 @@ pub(super) struct Priority {
 /// Somebody's question, until it is dropped.
 #[derive(Debug)]
 #[must_use = "way is given while this lives"]
-pub(super) struct Asking(watch::Sender<usize>);
+pub struct Asking(watch::Sender<usize>);
 
 impl Drop for Asking {
     fn drop(&mut self) {

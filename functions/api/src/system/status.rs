@@ -140,6 +140,8 @@ pub(crate) struct Ended {
 /// Tells how the system is. A part that fails is said to be unhealthy, with numbers of zero.
 pub(crate) async fn status(State(state): State<AppState>, Now(now): Now, query: Query) -> Json<Answer> {
     let period = Period::read(query.text("period"));
+    // The whole history can only be told when it is counted, so that question waits for the count.
+    let _asking = (!matches!(period, Period::All)).then(|| state.storage.ask());
     let (files, ended, databases, installed, scheduler, health) = futures::join!(
         state.figures.files(&state.storage, now),
         state.figures.ended(&state.storage, period, now),
