@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// The file; the last part of the blob's name otherwise
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Download the roles of the server that were stored beside the backup (PostgreSQL) instead of it
+    #[arg(long)]
+    globals: bool,
     /// Write over a file that exists
     #[arg(long)]
     yes: bool,
@@ -39,7 +42,10 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> Result<ExitCode, RestoreError> {
     let (_, storage) = stored::open()?;
     let found = source::find(&storage, &options.backup, options.container.as_ref()).await?;
-    let backup = load::look_at(&storage, found).await?;
+    let mut backup = load::look_at(&storage, found).await?;
+    if options.globals {
+        backup = backup.wanted_globals(&storage).await?;
+    }
     let name = backup.address().name.rsplit('/').next().unwrap_or("backup").to_owned();
     let path = options.output.unwrap_or_else(|| PathBuf::from(name));
     if !options.yes && fs::try_exists(&path).await.map_err(failed(&path))? {

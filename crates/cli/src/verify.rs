@@ -18,7 +18,7 @@ Examples:
   dilux verify mysql/5646d03a-…/20251205_100000.sql.gz postgresql/…/20251205_100000.sql.zst
 
 Checked are the size and the SHA-256 that were stored, all checksums of the compressed data, and that the \
-closing line of the dump is the last thing in it. The exit code is 0 when every backup is whole, and 1 \
+closing line of the dump is the last thing in it; so are the roles that are stored beside it. The exit code is 0 when every backup is whole, and 1 \
 otherwise.";
 
 /// The command line of `dilux verify`.
@@ -57,9 +57,18 @@ async fn verify(
 ) -> Result<String, RestoreError> {
     let found = source::find(storage, wanted, container).await?;
     let backup = load::look_at(storage, found).await?;
+    let mut lines = prove(storage, &backup).await?;
+    if let Some(globals) = backup.globals(storage).await? {
+        lines += &prove(storage, &globals).await?;
+    }
+    Ok(lines)
+}
+
+/// Proves one blob, and says so.
+async fn prove(storage: &Storage, backup: &load::Backup) -> Result<String, RestoreError> {
     let kind = backup.kind()?;
     let progress = Progress::default();
-    let reading = load::prove(storage, &backup, kind, &progress);
+    let reading = load::prove(storage, backup, kind, &progress);
     let Some(read) = watch::watched(&progress, backup.bytes(), reading).await else {
         return Err(RestoreError::Interrupted("stopped; nothing is known about the backup"));
     };

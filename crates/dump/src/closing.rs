@@ -37,13 +37,16 @@ impl Closing {
 
 /// Tells whether these last bytes of a dump hold its closing line, with nothing of weight after it.
 pub(crate) fn is_closed(kind: DatabaseType, end: &[u8]) -> bool {
-    let closing: &[u8] = match kind {
-        DatabaseType::Mysql => b"-- Dump completed",
-        DatabaseType::Postgresql => b"-- PostgreSQL database dump complete",
-        DatabaseType::Sqlserver | DatabaseType::AzureSql => CLOSING.as_bytes(),
+    let closings: &[&[u8]] = match kind {
+        DatabaseType::Mysql => &[b"-- Dump completed"],
+        // Of a database, and of the roles of a server.
+        DatabaseType::Postgresql => {
+            &[b"-- PostgreSQL database dump complete", b"-- PostgreSQL database cluster dump complete"]
+        }
+        DatabaseType::Sqlserver | DatabaseType::AzureSql => &[CLOSING.as_bytes()],
     };
     for line in end.rsplit(|byte| *byte == b'\n') {
-        if line.starts_with(closing) {
+        if closings.iter().any(|closing| line.starts_with(closing)) {
             return true;
         }
         let weightless =
@@ -77,6 +80,8 @@ mod tests {
         assert!(closed(DatabaseType::Mysql, MYSQL.trim_end()));
         assert!(closed(DatabaseType::Mysql, "\n-- Dump completed\n"));
         assert!(closed(DatabaseType::Postgresql, POSTGRESQL));
+        let globals = "\\unrestrict 0a\n\n--\n-- PostgreSQL database cluster dump complete\n--\n\n";
+        assert!(closed(DatabaseType::Postgresql, globals));
     }
 
     #[test]

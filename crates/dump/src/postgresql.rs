@@ -22,6 +22,9 @@ pub(crate) const DATABASES_QUERY: &str =
 /// Asks for the extensions of a database; their names are identifiers of the server's own files.
 pub(crate) const EXTENSIONS_QUERY: &str = "SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'";
 
+/// Asks for the names of all roles, in hexadecimal.
+pub(crate) const ROLES_QUERY: &str = "SELECT encode(convert_to(rolname::text, 'UTF8'), 'hex') FROM pg_roles";
+
 /// The database to ask when the question is about the server.
 const MAINTENANCE_DATABASE: &str = "postgres";
 
@@ -55,6 +58,13 @@ pub(crate) fn dump(tool: &Tool, target: &Target, limits: &Limits, options: &Dump
                 .iter()
                 .map(|table| format!("--exclude-table-data={}", table_pattern(table))),
         )
+}
+
+/// Builds the command that writes the roles of the server: their attributes, settings and memberships.
+pub(crate) fn globals(tool: &Tool, target: &Target, limits: &Limits, with_passwords: bool) -> Invocation {
+    let invocation =
+        connection(tool, target, limits).args(["--globals-only", "--no-tablespaces", "--no-password"]);
+    if with_passwords { invocation } else { invocation.args(["--no-role-passwords"]) }
 }
 
 /// Writes a pattern for tables in the form of `pg_dump`. Without a schema it means those of all schemas;
@@ -175,6 +185,17 @@ mod tests {
         PGPASSWORD=***
         /usr/lib/postgresql/15/bin/pg_dump "--format=plain" "--clean" "--if-exists" "--no-password" "--no-owner" "--no-privileges" "--no-publications" "--no-subscriptions"
         "#);
+    }
+
+    #[test]
+    fn roles_come_without_passwords_unless_they_are_wanted() {
+        let last = |with_passwords| {
+            let tool = tool("pg_dumpall");
+            let text = format!("{:?}", globals(&tool, &target("shop"), &Limits::default(), with_passwords));
+            text.lines().last().unwrap_or_default().to_owned()
+        };
+        insta::assert_snapshot!(last(false), @r#"/usr/lib/postgresql/15/bin/pg_dumpall "--globals-only" "--no-tablespaces" "--no-password" "--no-role-passwords""#);
+        insta::assert_snapshot!(last(true), @r#"/usr/lib/postgresql/15/bin/pg_dumpall "--globals-only" "--no-tablespaces" "--no-password""#);
     }
 
     #[test]

@@ -23,12 +23,12 @@ use crate::error::DumpError;
 use crate::mysql::{self, LeftOut};
 use crate::origin::Origin;
 use crate::postgresql;
-use crate::process::{Ending, Running};
+use crate::process::{Ending, Invocation, Running};
 use crate::remarks::Remarks;
 use crate::server::{extensions, identify, survey, tables};
 use crate::sqlserver;
 use crate::target::{Limits, Target};
-use crate::tools::Tools;
+use crate::tools::{Tool, Tools};
 
 /// A piece is handed on when it has this size; small enough to be taken along while the next one is read.
 const PIECE: usize = 64 * 1024;
@@ -86,7 +86,49 @@ pub async fn dump_with(
             return Err(DumpError::Unsupported { kind: target.kind });
         }
     };
-    let mut running = Running::start(tools, &invocation, Stdio::null(), Stdio::piped()).await?;
+    let described = Described { server_version: server.version.text, origin, remarks };
+    start(tools, target, limits, deadline, &tool, &invocation, described).await
+}
+
+/// Dumps the roles of a PostgreSQL server, with their settings and memberships, and with the hashes of their
+/// passwords if these are wanted; as [`dump`].
+pub async fn dump_globals(
+    tools: &Tools,
+    target: &Target,
+    with_passwords: bool,
+    limits: &Limits,
+) -> Result<Dump, DumpError> {
+    if target.kind != DatabaseType::Postgresql {
+        return Err(DumpError::Unsupported { kind: target.kind });
+    }
+    let deadline = Instant::now() + limits.deadline;
+    let server = identify(tools, target, limits).await?;
+    let tool = tools.pg_dumpall(&server.version).await?;
+    let invocation = postgresql::globals(&tool, target, limits, with_passwords);
+    let origin = Origin { server_version: Some(server.version.text.clone()), ..Origin::default() };
+    let described = Described { server_version: server.version.text, origin, remarks: Remarks::default() };
+    start(tools, target, limits, deadline, &tool, &invocation, described).await
+}
+
+/// What is known of a dump before its first byte.
+struct Described {
+    server_version: String,
+    origin: Origin,
+    remarks: Remarks,
+}
+
+/// Starts the program that writes a dump.
+async fn start(
+    tools: &Tools,
+    target: &Target,
+    limits: &Limits,
+    deadline: Instant,
+    tool: &Tool,
+    invocation: &Invocation,
+    described: Described,
+) -> Result<Dump, DumpError> {
+    let Described { server_version, origin, remarks } = described;
+    let mut running = Running::start(tools, invocation, Stdio::null(), Stdio::piped()).await?;
     let Some(stdout) = running.stdout.take() else {
         return Err(DumpError::Truncated { tool: tool.name, problem: "its output was not connected" });
     };
@@ -105,7 +147,7 @@ pub async fn dump_with(
     };
     Ok(Dump {
         tool: format!("{} {}", tool.name, tool.version),
-        server_version: server.version.text,
+        server_version,
         origin,
         remarks,
         pieces: Box::pin(stream::unfold(Some(run), step).fuse()),

@@ -145,16 +145,31 @@ impl Tools {
 
     /// Finds the dump program for a PostgreSQL server.
     pub(crate) async fn pg_dump(&self, server: &Version) -> Result<Tool, DumpError> {
-        let found = self.find("pg_dump", &["pg_dump"], POSTGRESQL_PACKAGE).await?;
+        self.dumper(server, "pg_dump", &["pg_dump"]).await
+    }
+
+    /// Finds the program that dumps the roles of a PostgreSQL server.
+    pub(crate) async fn pg_dumpall(&self, server: &Version) -> Result<Tool, DumpError> {
+        self.dumper(server, "pg_dumpall", &["pg_dumpall"]).await
+    }
+
+    /// Finds one of PostgreSQL's programs that refuse servers that are newer than they are.
+    async fn dumper(
+        &self,
+        server: &Version,
+        tool: &'static str,
+        names: &[&'static str],
+    ) -> Result<Tool, DumpError> {
+        let found = self.find(tool, names, POSTGRESQL_PACKAGE).await?;
         let versions = versions(&found);
         let Some(picked) = pick_pg_dump(&versions, server) else {
             let newest = versions.iter().max_by_key(|version| version.numbers);
             return Err(DumpError::VersionMismatch {
-                tool: newest.map_or_else(|| "pg_dump".to_owned(), |version| format!("pg_dump {version}")),
+                tool: newest.map_or_else(|| tool.to_owned(), |version| format!("{tool} {version}")),
                 server: server.text.clone(),
             });
         };
-        self.picked(found, Some(picked), "pg_dump", POSTGRESQL_PACKAGE)
+        self.picked(found, Some(picked), tool, POSTGRESQL_PACKAGE)
     }
 
     /// Finds a `sqlcmd` that can sign in with what there is.

@@ -111,6 +111,7 @@ fn completed(days: i64) -> Backup {
         sha256: None,
         consistency: None,
         warnings: Warnings::default(),
+        globals: None,
     };
     let state = BackupState::Completed { run: Run::default(), artifact: Some(artifact) };
     Backup {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use archive::{Compression, Stored};
 use chrono::{DateTime, TimeDelta, Utc};
 use dump::Remarks;
-use shared::models::{Artifact, Backup, ContainerName, Database, PlannedBlob};
+use shared::models::{Artifact, Backup, ContainerName, Database, Globals, PlannedBlob};
 use shared::storage::{BlobAddress, BlobStore, StorageError, committed};
 
 /// Names a blob that does not exist yet: the database, and the time to the second. Where the name is
@@ -26,7 +26,13 @@ pub(crate) async fn free_name(
             at.format("%Y%m%d_%H%M%S"),
             compression.extension()
         );
-        if blobs.properties(&BlobAddress::new(container.as_str(), &name)).await?.is_none() {
+        let is_free = async |name: &str| {
+            let found = blobs.properties(&BlobAddress::new(container.as_str(), name)).await?;
+            Ok::<_, StorageError>(found.is_none())
+        };
+        if is_free(&name).await?
+            && (!database.options.roles.are_included() || is_free(&Globals::beside(&name)).await?)
+        {
             return Ok(PlannedBlob { container: container.clone(), name });
         }
         at += TimeDelta::seconds(1);
@@ -54,8 +60,10 @@ pub(crate) fn stored(
     planned: &PlannedBlob,
     stored: Stored,
     remarks: &Remarks,
+    globals: Option<Globals>,
 ) -> Artifact {
     Artifact {
+        globals,
         consistency: remarks.consistency(),
         warnings: remarks.warnings(),
         ..committed::artifact(blobs, planned, stored.bytes, Some(stored.sha256))

@@ -1,6 +1,7 @@
 //! One attempt at a backup: from the configuration as it is now to a committed blob.
 
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use archive::{Compression, Destination, Progress};
@@ -8,13 +9,14 @@ use dump::{Dump, DumpError, Target};
 use futures::TryStreamExt as _;
 use futures::future::{Either, select};
 use shared::connection::{self, Connection};
-use shared::models::{Artifact, Backup, CompressionFormat, Database, DumpProgress, Engine};
+use shared::models::{Artifact, Backup, CompressionFormat, Database, DumpProgress, Engine, PlannedBlob};
 use shared::storage::{BlobAddress, Claim, ClaimError, StorageError, StorageErrorKind, committed};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
 use crate::artifact;
 use crate::error::AttemptError;
+use crate::globals;
 use crate::places::Places;
 use crate::state::AppState;
 use crate::twin;
@@ -35,8 +37,25 @@ pub(crate) async fn attempt(
     let progress = Progress::default();
     let claim = Mutex::new(claim);
     let stop = Notify::new();
-    let making = pin!(make(state, &claim, &progress));
-    let heartbeat = pin!(heartbeat(state, &claim, places, &progress, &stop));
+    let beside = OnceLock::new();
+    let made = run(state, &claim, places, &progress, &stop, &beside).await;
+    if let (Err(_), Some(planned)) = (&made, beside.get()) {
+        globals::sweep(state, planned).await;
+    }
+    made
+}
+
+/// Makes the backup and shows signs of life meanwhile.
+async fn run(
+    state: &AppState,
+    claim: &Mutex<&mut Claim>,
+    places: &Places,
+    progress: &Progress,
+    stop: &Notify,
+    beside: &OnceLock<PlannedBlob>,
+) -> Result<Artifact, AttemptError> {
+    let making = pin!(make(state, claim, progress, beside));
+    let heartbeat = pin!(heartbeat(state, claim, places, progress, stop));
     match select(making, heartbeat).await {
         Either::Left((made, heartbeat)) => {
             // A heartbeat that is being written is let end, so that the record's version is known.
@@ -49,11 +68,12 @@ pub(crate) async fn attempt(
     }
 }
 
-/// Dumps, compresses, uploads and commits.
+/// Dumps, compresses, uploads and commits. Where something is stored beside the dump, `beside` tells.
 async fn make(
     state: &AppState,
     claim: &Mutex<&mut Claim>,
     progress: &Progress,
+    beside: &OnceLock<PlannedBlob>,
 ) -> Result<Artifact, AttemptError> {
     let blobs = &*state.storage.blobs;
     let (backup, attempt) = {
@@ -63,10 +83,11 @@ async fn make(
     let (database, engine) = configuration(state, &backup).await?;
     let engine = engine.as_ref();
     let compression = compression(&database);
-    if let Some(artifact) = twin::copy(state, claim, &backup, (&database, engine), compression).await? {
+    let twin = twin::copy(state, claim, &backup, (&database, engine), compression, beside).await?;
+    if let Some(artifact) = twin {
         return Ok(artifact);
     }
-    let dump = begin(state, &database, engine).await?;
+    let (dump, target) = begin(state, &database, engine).await?;
     tracing::info!(tool = dump.tool(), server = dump.server_version(), "the dump has begun");
 
     let remarks = dump.remarks();
@@ -75,8 +96,16 @@ async fn make(
     let planned = artifact::free_name(blobs, &database, container, compression, state.clock.now()).await?;
     state.storage.claims.plan(&mut **claim.lock().await, &planned).await?;
 
+    let globals = if database.options.roles.are_included() {
+        let _ = beside.set(planned.clone());
+        let of = (&backup, &database);
+        Some(globals::store(state, of, &target, &planned, compression, attempt).await?)
+    } else {
+        None
+    };
     let mut metadata = artifact::metadata_of(&backup, &database);
     metadata.extend(dump.origin().metadata());
+    globals::name_in(&mut metadata, globals.as_ref());
     let address = BlobAddress::from(&planned);
     let destination = Destination { store: blobs, address: &address, attempt, metadata };
     let confirm = || async {
@@ -89,27 +118,35 @@ async fn make(
     };
     let dump = dump.map_err(AttemptError::Dump);
     let stored = archive::store(dump, compression, destination, progress, confirm).await?;
-    Ok(artifact::stored(blobs, &planned, stored, &remarks))
+    Ok(artifact::stored(blobs, &planned, stored, &remarks, globals))
 }
 
 /// Begins the dump. A password that the server refuses may be one that was remembered and has changed
 /// since: it is then read again, and tried once more if it is another one.
-async fn begin(state: &AppState, database: &Database, engine: Option<&Engine>) -> Result<Dump, AttemptError> {
+async fn begin(
+    state: &AppState,
+    database: &Database,
+    engine: Option<&Engine>,
+) -> Result<(Dump, Target), AttemptError> {
     let secrets = &state.secrets;
     let connection =
         connection::for_database(database, engine, secrets).await.map_err(AttemptError::Connection)?;
     let (tools, options, limits) = (&state.tools, &database.options, state.limits(&database.options));
-    let begun = dump::dump_with(tools, &target(database, &connection), options, &limits).await;
+    let mut target = target_of(database, &connection);
+    let begun = dump::dump_with(tools, &target, options, &limits).await;
     let begun = match begun {
         Err(error @ DumpError::AuthenticationFailed { .. }) => {
             match connection::renewed_for_database(database, engine, secrets, &connection).await {
-                Some(renewed) => dump::dump_with(tools, &target(database, &renewed), options, &limits).await,
+                Some(renewed) => {
+                    target = target_of(database, &renewed);
+                    dump::dump_with(tools, &target, options, &limits).await
+                }
                 None => Err(error),
             }
         }
         begun => begun,
     };
-    begun.map_err(AttemptError::Dump)
+    begun.map(|dump| (dump, target)).map_err(AttemptError::Dump)
 }
 
 /// Returns how the dumps of a database are compressed.
@@ -156,7 +193,7 @@ fn unreadable(error: StorageError) -> AttemptError {
     AttemptError::ConfigurationUnreadable
 }
 
-fn target(database: &Database, connection: &Connection) -> Target {
+fn target_of(database: &Database, connection: &Connection) -> Target {
     Target {
         kind: connection.database_type,
         host: connection.endpoint.host.to_string(),

@@ -24,6 +24,9 @@ pub(crate) enum AttemptError {
     /// The dump failed.
     #[error("{0}")]
     Dump(#[source] DumpError),
+    /// The roles of the server, which were asked for, could not be dumped.
+    #[error("the roles of the server (include_globals) could not be dumped, so nothing was stored: {0}")]
+    Globals(#[source] DumpError),
     /// The dump came to an end but could not be stored.
     #[error("{0}")]
     Archive(String),
@@ -41,7 +44,7 @@ impl AttemptError {
         match self {
             Self::ConfigurationGone | Self::ConfigurationUnreadable => true,
             Self::Connection(error) => !error.is_transient(),
-            Self::Dump(error) => error.is_permanent(),
+            Self::Dump(error) | Self::Globals(error) => error.is_permanent(),
             Self::Archive(_) | Self::Lost(_) => false,
             Self::Storage(error) => !error.is_transient(),
         }
@@ -58,7 +61,7 @@ impl AttemptError {
             Self::ConfigurationGone => "ConfigurationGone",
             Self::ConfigurationUnreadable => "ConfigurationUnreadable",
             Self::Connection(_) => "Credentials",
-            Self::Dump(error) => error.class(),
+            Self::Dump(error) | Self::Globals(error) => error.class(),
             Self::Archive(_) => "Archive",
             Self::Storage(_) => "Storage",
             Self::Lost(_) => "ClaimLost",

@@ -9,6 +9,7 @@ mod artifact;
 mod attempt;
 mod cleanup;
 mod error;
+mod globals;
 mod job;
 mod places;
 mod poison;

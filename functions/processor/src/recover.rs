@@ -3,6 +3,7 @@
 use shared::models::Artifact;
 use shared::storage::{Claim, StorageError, committed};
 
+use crate::globals;
 use crate::state::AppState;
 
 /// Finds the artifact that an earlier attempt at this job has committed. Nothing may be dumped again,
@@ -12,6 +13,8 @@ pub(crate) async fn recover(state: &AppState, claim: &Claim) -> Result<Option<Ar
     let found = committed::committed(&*state.storage.blobs, &claim.backup, planned).await?;
     if found.is_some() {
         tracing::info!(blob = planned.name, "an earlier attempt had stored the artifact already");
+    } else {
+        globals::sweep(state, planned).await;
     }
     Ok(found)
 }

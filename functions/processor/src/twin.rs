@@ -4,9 +4,11 @@
 //! first dumps; the others find its artifact and have storage copy it, each to a blob of its own with
 //! a record of its own.
 
+use std::sync::OnceLock;
+
 use archive::Compression;
 use chrono::{DateTime, Utc};
-use shared::models::{Artifact, Backup, Database, Engine, PlannedBlob};
+use shared::models::{Artifact, Backup, Database, Engine, Globals, PlannedBlob};
 use shared::storage::{BlobAddress, Claim, StorageError, StorageErrorKind, committed};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -14,6 +16,7 @@ use tokio::time::timeout;
 use crate::artifact;
 use crate::attempt::in_time;
 use crate::error::AttemptError;
+use crate::globals;
 use crate::state::AppState;
 
 /// Copies the artifact of another backup of the same tick, or returns `None` where there is none or the
@@ -24,6 +27,7 @@ pub(crate) async fn copy(
     backup: &Backup,
     (database, engine): (&Database, Option<&Engine>),
     compression: Compression,
+    beside: &OnceLock<PlannedBlob>,
 ) -> Result<Option<Artifact>, AttemptError> {
     if backup.tier.is_none() {
         return Ok(None);
@@ -45,15 +49,31 @@ pub(crate) async fn copy(
     let container = database.backup_destination.as_ref().unwrap_or(&state.config.names.container);
     blobs.create_container(container.as_str()).await?;
     let planned = artifact::free_name(blobs, database, container, compression, state.clock.now()).await?;
+    state.storage.claims.plan(&mut **claim.lock().await, &planned).await?;
+    let mut metadata = found.metadata;
+    metadata.extend(artifact::metadata_of(backup, database));
+    let mut copied_globals = None;
+    if let Some(globals) = &twin.globals {
+        let _ = beside.set(planned.clone());
+        match globals::copy(blobs, (globals, &source), &planned, (backup, database)).await {
+            Ok(Some(copied)) => {
+                metadata.extend(committed::globals(&copied));
+                copied_globals = Some(copied);
+            }
+            Ok(None) => return Ok(None),
+            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "storage does not copy; the database is dumped once more");
+                return Ok(None);
+            }
+        }
+    }
     {
         let mut claim = claim.lock().await;
-        state.storage.claims.plan(&mut claim, &planned).await?;
         let (now, claims) = (state.clock.now(), &state.storage.claims);
         let left = claim.holds_for(now);
         in_time(left, claims.begin_commit(&mut claim, now)).await?;
     }
-    let mut metadata = found.metadata;
-    metadata.extend(artifact::metadata_of(backup, database));
     let address = BlobAddress::from(&planned);
     let copying = timeout(state.limits(&database.options).deadline, blobs.copy(&source, &address, &metadata));
     let copied = copying.await.unwrap_or_else(|_| {
@@ -63,7 +83,7 @@ pub(crate) async fn copy(
     match copied {
         Ok(()) => {
             tracing::info!(from = %source, blob = planned.name, "the dump of another tier was copied");
-            Ok(Some(described(state, &planned, twin)))
+            Ok(Some(described(state, &planned, twin, copied_globals)))
         }
         // The answer to the copy was lost on its way, and the request was repeated.
         Err(error) if error.kind() == StorageErrorKind::AlreadyExists => {
@@ -96,11 +116,12 @@ fn serves<'a>(
     fits.then_some(artifact)
 }
 
-fn described(state: &AppState, planned: &PlannedBlob, twin: &Artifact) -> Artifact {
+fn described(state: &AppState, planned: &PlannedBlob, twin: &Artifact, globals: Option<Globals>) -> Artifact {
     let bytes = twin.bytes.unwrap_or_default();
     Artifact {
         consistency: twin.consistency,
         warnings: twin.warnings.clone(),
+        globals,
         ..committed::artifact(&*state.storage.blobs, planned, bytes, twin.sha256.clone())
     }
 }

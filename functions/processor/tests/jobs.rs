@@ -436,6 +436,7 @@ async fn retention_deletes_blob_and_record_and_keeps_the_newest() {
             sha256: None,
             consistency: None,
             warnings: Warnings::default(),
+            globals: None,
         };
         let state = BackupState::Completed { run: Run::default(), artifact: Some(artifact) };
         backup(days, tier, state)
@@ -513,6 +514,7 @@ async fn dumped_for(setting: &Setting, job: &BackupJob, began: &str) -> Backup {
         sha256: Some("5ca1ab1e".to_owned()),
         consistency: None,
         warnings: ["one table is MyISAM".to_owned()].iter().collect(),
+        globals: None,
     };
     claims.complete(*claim, artifact, at(began) + TimeDelta::seconds(5)).await.unwrap()
 }

@@ -136,15 +136,23 @@ impl World {
         let blobs = &*self.state.storage.blobs;
         let destination = Destination { store: blobs, address: &address, attempt: [1; 16], metadata };
         let agree = || async { Ok(BTreeMap::new()) };
-        let compression = Compression::Zstd { level: 1 };
+        let compression = match name.rsplit_once('.') {
+            Some((_, "gz")) => Compression::Gzip { level: 1 },
+            _ => Compression::Zstd { level: 1 },
+        };
         archive::store(content, compression, destination, &Progress::default(), agree).await.unwrap().sha256
     }
 
     /// Backs a database up.
     async fn backed_up(&self, kind: DatabaseType, database: &str) -> Restore {
+        self.backed_up_as(kind, database, "zst").await
+    }
+
+    /// Backs a database up in one of the forms of compression.
+    async fn backed_up_as(&self, kind: DatabaseType, database: &str, form: &str) -> Restore {
         let dump = dump::dump(&self.state.tools, &target(kind, database), &Limits::default()).await.unwrap();
         let metadata = dump.origin().metadata();
-        let name = format!("{kind}/d/{database}.sql.zst");
+        let name = format!("{kind}/d/{database}.sql.{form}");
         let sha256 = self.stored(&name, dump, metadata).await;
         restore(kind, name, Some(sha256))
     }
@@ -283,11 +291,11 @@ async fn a_nasty_database_comes_back_whole_under_a_new_name_and_in_the_place_of_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_backups_are_refused_before_anything_is_written() {
-    for kind in KINDS {
+    for (kind, form) in KINDS.into_iter().zip(["zst", "gz"]).chain(KINDS.into_iter().zip(["gz", "zst"])) {
         let world = World::new().await;
         old(kind, "undamaged");
         let before = describe(kind, "undamaged");
-        let backup = world.backed_up(kind, "undamaged").await;
+        let backup = world.backed_up_as(kind, "undamaged", form).await;
         let blobs = &world.state.storage.blobs;
         let address = BlobAddress::new("backups", &backup.blob_name);
         let whole: Vec<u8> = blobs
@@ -302,7 +310,7 @@ async fn damaged_backups_are_refused_before_anything_is_written() {
         flipped[whole.len() / 2] ^= 1;
         let cut = whole[..whole.len() - 9].to_vec();
         for (bytes, name) in [(flipped, "flipped"), (cut, "cut")] {
-            let name = format!("{kind}/d/{name}.sql.zst");
+            let name = format!("{kind}/d/{name}.sql.{form}");
             let damaged = BlobAddress::new("backups", &name);
             blobs.stage(&damaged, b"0001", bytes.into()).await.unwrap();
             let options = CommitOptions { content_type: String::new(), metadata: BTreeMap::new() };
@@ -321,10 +329,10 @@ async fn damaged_backups_are_refused_before_anything_is_written() {
         }
         // A dump that was cut before it was compressed is whole in every way but one.
         let text = stream::iter([Ok(Bytes::from_static(b"CREATE TABLE x (y INT);\n"))]);
-        world.stored(&format!("{kind}/d/open.sql.zst"), text, BTreeMap::new()).await;
+        world.stored(&format!("{kind}/d/open.sql.{form}"), text, BTreeMap::new()).await;
         let restore = Restore {
             id: RestoreId::random(),
-            blob_name: format!("{kind}/d/open.sql.zst"),
+            blob_name: format!("{kind}/d/open.sql.{form}"),
             sha256: None,
             database: "undamaged".parse().unwrap(),
             mode: RestoreMode::Replace,
@@ -334,6 +342,7 @@ async fn damaged_backups_are_refused_before_anything_is_written() {
         assert_eq!(ended.failure.and_then(|failure| failure.class), Some("Truncated".to_owned()));
         assert_same(&before, &describe(kind, "undamaged"));
         assert!(left_over(kind, &restore).await.is_empty());
+        drop_database(kind, "undamaged");
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::models::Database;
+use shared::models::{Artifact, Database, Globals};
 use shared::storage::{BlobAddress, Storage, StorageError};
 
 /// How many files are listed with one request.
@@ -34,9 +34,16 @@ pub(crate) async fn find(
     // meanwhile is looked for once more.
     let known = storage.backups.known_files().await?;
     let mut missing: HashSet<String> =
-        known.stored.iter().map(|(_, artifact)| storage.locate(artifact).to_string()).collect();
-    let planned: HashSet<String> =
-        known.planned.iter().map(|planned| BlobAddress::from(planned).to_string()).collect();
+        known.stored.iter().flat_map(|(_, artifact)| addresses(storage, artifact)).collect();
+    let planned: HashSet<String> = known
+        .planned
+        .iter()
+        .map(BlobAddress::from)
+        .flat_map(|dump| {
+            let globals = BlobAddress::new(&dump.container, Globals::beside(&dump.name));
+            [dump.to_string(), globals.to_string()]
+        })
+        .collect();
     let mut containers = BTreeSet::from([storage.default_container().to_owned()]);
     containers.extend(
         databases.iter().filter_map(|database| Some(database.backup_destination.as_ref()?.to_string())),
@@ -66,9 +73,11 @@ pub(crate) async fn find(
         }
     }
     for (id, artifact) in &known.stored {
-        let address = storage.locate(artifact).to_string();
+        let gone = addresses(storage, artifact).into_iter().find(|address| missing.contains(address));
         // Retention may have deleted the file, and its record after it, since the records were read.
-        if missing.contains(&address) && storage.backups.find(id).await?.is_some() {
+        if let Some(address) = gone
+            && storage.backups.find(id).await?.is_some()
+        {
             if orphans.records == 0 {
                 orphans.examples.push(format!("{address} of backup {id} is not there"));
             }
@@ -76,4 +85,8 @@ pub(crate) async fn find(
         }
     }
     Ok(orphans)
+}
+
+fn addresses(storage: &Storage, artifact: &Artifact) -> Vec<String> {
+    storage.locate_all(artifact).iter().map(ToString::to_string).collect()
 }

@@ -207,6 +207,7 @@ async fn what_an_earlier_system_did_is_not_done_again() {
                 sha256: None,
                 consistency: None,
                 warnings: Warnings::default(),
+                globals: None,
             }),
         },
     };

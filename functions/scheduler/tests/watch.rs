@@ -97,6 +97,7 @@ impl Setting {
             sha256: None,
             consistency: None,
             warnings: Warnings::default(),
+            globals: None,
         };
         let run = Run::between(at(made), at(made) + TimeDelta::seconds(1));
         self.store(id, made, BackupState::Completed { run, artifact: Some(artifact) }).await

@@ -194,6 +194,7 @@ mod tests {
             sha256: None,
             consistency: None,
             warnings: Warnings::default(),
+            globals: None,
         };
         let failure = Failure::new("ConnectionFailed", "the connection failed;\n\u{1b}[31mcheck the server");
         for backup in [

@@ -89,6 +89,11 @@ pub(super) fn backups_json(backups: &[Backup]) -> String {
         if let Some(artifact) = artifact.filter(|artifact| !artifact.warnings.is_empty()) {
             members["warnings"] = json!(artifact.warnings);
         }
+        if let Some(globals) = artifact.and_then(|artifact| artifact.globals.as_ref()) {
+            members["globals_blob_name"] = json!(globals.blob_name);
+            members["globals_size_bytes"] = json!(globals.bytes);
+            members["globals_sha256"] = json!(globals.sha256);
+        }
         members
     }))
 }

@@ -69,6 +69,15 @@ pub(crate) enum RestoreError {
     /// The backup has no closing line.
     #[error("the backup {0} is not complete, its closing line is missing; restore another one")]
     NotClosed(String),
+    /// There are no roles beside the backup.
+    #[error(
+        "no roles of the server are stored beside {0}; they are where the database has include_globals. \
+         Leave --globals out"
+    )]
+    NoGlobals(String),
+    /// The roles were not loaded.
+    #[error("the roles of the server could not be made, and nothing was restored")]
+    Globals(#[source] dump::RestoreError),
     /// The backup was not loaded to its end.
     #[error("the restore failed")]
     Load(#[source] dump::RestoreError),

@@ -52,6 +52,20 @@ impl Backup {
         &self.properties
     }
 
+    /// Finds the roles of the server that are stored beside it, if any are.
+    pub(crate) async fn globals(&self, storage: &Storage) -> Result<Option<Self>, RestoreError> {
+        match self.found.globals(&self.properties) {
+            Some(found) => look_at(storage, found).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Finds the roles of the server that have to be stored beside it.
+    pub(crate) async fn wanted_globals(&self, storage: &Storage) -> Result<Self, RestoreError> {
+        let found = self.globals(storage).await?;
+        found.ok_or_else(|| RestoreError::NoGlobals(self.address().to_string()))
+    }
+
     /// Returns what it is a backup of.
     pub(crate) fn kind(&self) -> Result<DatabaseType, SourceError> {
         self.found.kind(&self.properties)
@@ -135,6 +149,7 @@ pub(super) async fn target(
 pub(super) async fn into_database(
     storage: &Storage,
     backup: &Backup,
+    globals: Option<&Backup>,
     target: &Target,
     even_if_not_empty: bool,
 ) -> Result<(), RestoreError> {
@@ -144,15 +159,20 @@ pub(super) async fn into_database(
         return Err(RestoreError::NotEmpty(on_one_line(&target.database)));
     }
     // Twice through the blob, so that a damaged one is found while the target is as it was.
-    let progress = Progress::default();
-    let proving = prove(storage, backup, backup.kind()?, &progress);
-    match watched(&progress, backup.bytes(), proving).await {
-        Some(proved) => proved?,
-        None => return Err(RestoreError::Interrupted("stopped; nothing was restored")),
-    };
+    for whole in globals.into_iter().chain([backup]) {
+        let progress = Progress::default();
+        let proving = prove(storage, whole, whole.kind()?, &progress);
+        match watched(&progress, whole.bytes(), proving).await {
+            Some(proved) => proved?,
+            None => return Err(RestoreError::Interrupted("stopped; nothing was restored")),
+        };
+    }
+    let limits = Limits { stall: STALL, deadline: DEADLINE, ..Limits::default() };
+    if let Some(globals) = globals {
+        make_roles(storage, globals, &tools, target, &limits).await?;
+    }
     let progress = Progress::default();
     let opened = archive::open(storage.blobs.as_ref(), backup.address(), &progress).await?;
-    let limits = Limits { stall: STALL, deadline: DEADLINE, ..Limits::default() };
     let loading = dump::restore(&tools, target, opened.content, &limits, |_| {});
     let restored = match watched(&progress, backup.bytes(), loading).await {
         Some(restored) => restored.map_err(RestoreError::Load)?,
@@ -169,6 +189,26 @@ pub(super) async fn into_database(
         restored.elapsed.as_secs_f64(),
     );
     let adapted = restored.adapted.iter().map(|adapted| format!("adapted   {}\n", on_one_line(adapted)));
+    print(&(text + &adapted.collect::<String>())).map_err(RestoreError::Print)
+}
+
+/// Makes the roles that are stored beside a backup, all or none of them, and says so.
+async fn make_roles(
+    storage: &Storage,
+    globals: &Backup,
+    tools: &Tools,
+    target: &Target,
+    limits: &Limits,
+) -> Result<(), RestoreError> {
+    let progress = Progress::default();
+    let opened = archive::open(storage.blobs.as_ref(), globals.address(), &progress).await?;
+    let making = dump::restore_globals(tools, target, opened.content, limits);
+    let made = match watched(&progress, globals.bytes(), making).await {
+        Some(made) => made.map_err(RestoreError::Globals)?,
+        None => return Err(RestoreError::Interrupted("stopped; nothing was restored")),
+    };
+    let text = format!("roles     {} on {}:{}\n", globals.address(), target.host, target.port);
+    let adapted = made.adapted.iter().map(|adapted| format!("adapted   {}\n", on_one_line(adapted)));
     print(&(text + &adapted.collect::<String>())).map_err(RestoreError::Print)
 }
 

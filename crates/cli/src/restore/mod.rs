@@ -63,6 +63,9 @@ pub(crate) struct Options {
     /// Load into a database that holds something already, or write over a file that exists
     #[arg(long, visible_alias = "overwrite")]
     yes: bool,
+    /// Make the roles first that were stored beside the backup (PostgreSQL); those that exist are left alone
+    #[arg(long, conflicts_with = "output")]
+    globals: bool,
     /// A file that holds the password for the target, and that nobody else can read
     #[arg(long, value_name = "FILE", conflicts_with = "output")]
     password_file: Option<PathBuf>,
@@ -108,7 +111,8 @@ async fn restore(options: &Options) -> Result<(), RestoreError> {
         (Some(destination), _) => {
             let password_file = options.password_file.as_deref();
             let target = load::target(&config, &storage, &backup, destination, password_file, tls).await?;
-            load::into_database(&storage, &backup, &target, options.yes).await
+            let globals = if options.globals { Some(backup.wanted_globals(&storage).await?) } else { None };
+            load::into_database(&storage, &backup, globals.as_ref(), &target, options.yes).await
         }
         (None, Some(path)) => plain::into_file(&storage, &backup, path, options.yes).await,
         // The command line is not accepted without one of the two.

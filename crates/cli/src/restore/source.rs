@@ -3,8 +3,10 @@
 use std::convert::Infallible;
 
 use archive::metadata;
-use shared::models::{Artifact, Backup, BackupId, BackupStatus, ContainerName, DatabaseType, InvalidId};
-use shared::storage::{BackupFilter, BlobAddress, BlobProperties, Storage};
+use shared::models::{
+    Artifact, Backup, BackupId, BackupStatus, ContainerName, DatabaseType, InvalidId, Warnings,
+};
+use shared::storage::{BackupFilter, BlobAddress, BlobProperties, Storage, committed};
 
 use crate::stored::{self, StoredError};
 
@@ -143,6 +145,25 @@ impl Found {
         }
     }
 
+    /// Returns the roles of the server that are stored beside it, by the record or by the blob itself.
+    pub(crate) fn globals(&self, properties: &BlobProperties) -> Option<Self> {
+        let recorded = self.recorded.as_ref().and_then(|recorded| recorded.globals.clone());
+        let globals = recorded.or_else(|| committed::globals_in(&properties.metadata))?;
+        let address = BlobAddress::new(&self.address.container, &globals.blob_name);
+        let recorded = Artifact {
+            blob_name: globals.blob_name,
+            blob_url: None,
+            container: None,
+            bytes: Some(globals.bytes),
+            format: None,
+            sha256: Some(globals.sha256),
+            consistency: None,
+            warnings: Warnings::default(),
+            globals: None,
+        };
+        Some(Self { address, kind: Some(DatabaseType::Postgresql), recorded: Some(recorded) })
+    }
+
     /// Returns what kind of database it is a backup of.
     ///
     /// The record tells; else the metadata of the blob; else the folder that the name begins with.
@@ -199,7 +220,7 @@ mod tests {
 
     use chrono::{DateTime, Utc};
     use shared::config::{Config, Source};
-    use shared::models::{BackupState, Marks, Run, TriggeredBy, Warnings};
+    use shared::models::{BackupState, Globals, Marks, Run, TriggeredBy};
 
     use super::*;
 
@@ -230,6 +251,7 @@ mod tests {
             sha256: Some("AB".to_owned()),
             consistency: None,
             warnings: Warnings::default(),
+            globals: None,
         };
         BackupState::Completed { run: Run::default(), artifact: Some(artifact) }
     }
@@ -292,6 +314,20 @@ mod tests {
         assert!(found.check(&properties(10, &[("sha256", "ab")])).is_ok());
         insta::assert_snapshot!(found.check(&properties(11, &[])).unwrap_err(), @"the blob own/postgresql/db-1/new.sql.gz is not the one that was recorded: its size in bytes is 11, not 10; restore another backup");
         insta::assert_snapshot!(found.check(&properties(10, &[("sha256", "cd")])).unwrap_err(), @"the blob own/postgresql/db-1/new.sql.gz is not the one that was recorded: its SHA-256 is cd, not AB; restore another backup");
+    }
+
+    #[tokio::test]
+    async fn what_lies_beside_is_told_by_record_or_metadata() {
+        let beside =
+            Globals { blob_name: "postgresql/db-1/g.sql.gz".to_owned(), bytes: 7, sha256: "cd".to_owned() };
+        let metadata = committed::globals(&beside);
+        let told = BlobProperties { metadata, ..properties(10, &[]) };
+        let found = find(&storage().await, &Wanted::Id("new".to_owned()), None).await.unwrap();
+        assert!(found.globals(&properties(10, &[])).is_none());
+        let globals = found.globals(&told).unwrap();
+        assert_eq!(globals.address.to_string(), "own/postgresql/db-1/g.sql.gz");
+        assert!(globals.check(&properties(7, &[("sha256", "cd")])).is_ok());
+        assert!(globals.check(&properties(8, &[("sha256", "cd")])).is_err());
     }
 
     #[test]

@@ -141,6 +141,34 @@ pub struct Artifact {
     pub consistency: Option<Consistency>,
     /// What it does not hold, or holds with a reserve.
     pub warnings: Warnings,
+    /// The roles of the server, where they were wanted.
+    pub globals: Option<Globals>,
+}
+
+/// The roles and their settings of a PostgreSQL server, stored beside a dump and in the same container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Globals {
+    /// The blob's name.
+    pub blob_name: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the blob in hexadecimal.
+    pub sha256: String,
+}
+
+impl Globals {
+    /// Returns the name of the dump that a blob of this name would belong to, if it can be such a blob.
+    pub fn dump_of(blob_name: &str) -> Option<String> {
+        let (before, after) = blob_name.rsplit_once(".globals.")?;
+        Some(format!("{before}.{after}")).filter(|dump| Self::beside(dump) == blob_name)
+    }
+
+    /// Returns the name of the blob that belongs to the one of a dump: `….sql.gz` has `….globals.sql.gz`.
+    pub fn beside(blob_name: &str) -> String {
+        let file = blob_name.rfind('/').map_or(0, |slash| slash + 1);
+        let dot = blob_name[file..].find('.').map_or(blob_name.len(), |dot| file + dot);
+        format!("{}.globals{}", &blob_name[..dot], &blob_name[dot..])
+    }
 }
 
 /// Why an attempt failed.

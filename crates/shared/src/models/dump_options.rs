@@ -27,6 +27,39 @@ impl CompressionFormat {
     }
 }
 
+/// Whether the roles of a server are stored beside the dump of a database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Roles {
+    /// They are not.
+    #[default]
+    LeftOut,
+    /// Without their passwords.
+    WithoutPasswords,
+    /// With the hashes of their passwords.
+    WithPasswords,
+}
+
+impl Roles {
+    /// Makes the choice of the two answers that rows and requests have.
+    pub fn of(included: bool, with_passwords: bool) -> Self {
+        match (included, with_passwords) {
+            (false, _) => Self::LeftOut,
+            (true, false) => Self::WithoutPasswords,
+            (true, true) => Self::WithPasswords,
+        }
+    }
+
+    /// Tells whether they are stored.
+    pub fn are_included(self) -> bool {
+        self != Self::LeftOut
+    }
+
+    /// Tells whether the hashes of their passwords are stored.
+    pub fn have_passwords(self) -> bool {
+        self == Self::WithPasswords
+    }
+}
+
 /// What of a database is dumped, and how. The default is all of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DumpOptions {
@@ -46,6 +79,8 @@ pub struct DumpOptions {
     pub stall_timeout_minutes: Option<u16>,
     /// Whether owners and privileges are dumped. PostgreSQL only.
     pub include_privileges: bool,
+    /// Whether the roles of the server are stored beside the dump. PostgreSQL only.
+    pub roles: Roles,
     /// Whether users, roles and permissions are left out. SQL Server and Azure SQL only.
     pub leave_out_permissions: bool,
     /// Whether a dump fails that would leave something out. SQL Server and Azure SQL only.

@@ -18,13 +18,14 @@ mod user;
 
 pub use audit::{Actor, AuditAction, AuditEvent, AuditRecord, AuditResource, AuditStatus};
 pub use backup::{
-    Artifact, Attempt, Backup, BackupJob, BackupState, Cause, DumpProgress, Failure, Lane, PlannedBlob, Run,
+    Artifact, Attempt, Backup, BackupJob, BackupState, Cause, DumpProgress, Failure, Globals, Lane,
+    PlannedBlob, Run,
 };
 pub use database::{
     Credentials, DEFAULT_CONCURRENT_BACKUPS, Database, Endpoint, Engine, Login, MOST_CONCURRENT_BACKUPS,
     PolicyChoice, StoredSecret,
 };
-pub use dump_options::{CompressionFormat, DumpOptions, MOST_PATTERNS, NamePattern};
+pub use dump_options::{CompressionFormat, DumpOptions, MOST_PATTERNS, NamePattern, Roles};
 pub(crate) use ids::derived_text;
 pub use ids::{
     AccessRequestId, AuditId, BackupId, ClaimId, DatabaseId, EngineId, InvalidId, JobId, PolicyId, RestoreId,

@@ -60,6 +60,7 @@ fn backup(id: &str, created_at: DateTime<Utc>, database: &str, status: BackupSta
         sha256: None,
         consistency: None,
         warnings: crate::models::Warnings::default(),
+        globals: None,
     };
     Backup {
         id: id.parse().unwrap(),

@@ -86,6 +86,7 @@ fn artifact(name: &str) -> Artifact {
         sha256: None,
         consistency: None,
         warnings: crate::models::Warnings::default(),
+        globals: None,
     }
 }
 

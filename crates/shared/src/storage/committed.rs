@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{BlobAddress, BlobStore, StorageError};
-use crate::models::{Artifact, Backup, Consistency, PlannedBlob, Warnings};
+use crate::models::{Artifact, Backup, Consistency, Globals, PlannedBlob, Warnings};
 
 /// The metadata name of the job that a blob belongs to.
 pub const JOB_ID: &str = "job_id";
@@ -46,6 +46,7 @@ pub fn artifact(
         sha256,
         consistency: None,
         warnings: Warnings::default(),
+        globals: None,
     }
 }
 
@@ -61,7 +62,32 @@ pub async fn committed(
     }
     let sha256 = properties.metadata.get(SHA256).cloned();
     let (consistency, warnings) = remarks_in(&properties.metadata);
-    Ok(Some(Artifact { consistency, warnings, ..artifact(blobs, planned, properties.bytes, sha256) }))
+    let globals = globals_in(&properties.metadata);
+    Ok(Some(Artifact {
+        consistency,
+        warnings,
+        globals,
+        ..artifact(blobs, planned, properties.bytes, sha256)
+    }))
+}
+
+/// The metadata names of what is stored beside a dump.
+const GLOBALS: [&str; 3] = ["globals_blob_name", "globals_size_bytes", "globals_sha256"];
+
+/// Returns the metadata that names what is stored beside a dump.
+pub fn globals(globals: &Globals) -> BTreeMap<String, String> {
+    let values = [ascii(&globals.blob_name), globals.bytes.to_string(), globals.sha256.clone()];
+    GLOBALS.map(str::to_owned).into_iter().zip(values).collect()
+}
+
+/// Reads what [`globals`] wrote.
+pub fn globals_in(metadata: &BTreeMap<String, String>) -> Option<Globals> {
+    let [blob_name, bytes, sha256] = GLOBALS.map(|name| metadata.get(name));
+    Some(Globals {
+        blob_name: String::from_utf8(from_ascii(blob_name?)).ok()?,
+        bytes: bytes?.parse().ok()?,
+        sha256: sha256?.clone(),
+    })
 }
 
 /// Returns the metadata that tells what has to be known about a backup. As many warnings as there is
@@ -145,6 +171,21 @@ mod tests {
         assert_eq!(remarks_in(&metadata), (Some(Consistency::Snapshot), warnings));
         assert_eq!(remarks(None, &Warnings::default()), BTreeMap::new());
         assert_eq!(remarks_in(&BTreeMap::new()), (None, Warnings::default()));
+    }
+
+    #[test]
+    fn what_is_stored_beside_comes_back_from_metadata() {
+        let beside = Globals {
+            blob_name: Globals::beside("postgresql/a.b/20251205_100000.sql.gz"),
+            bytes: 7,
+            sha256: "ab".to_owned(),
+        };
+        assert_eq!(beside.blob_name, "postgresql/a.b/20251205_100000.globals.sql.gz");
+        let dump = Globals::dump_of(&beside.blob_name);
+        assert_eq!(dump.as_deref(), Some("postgresql/a.b/20251205_100000.sql.gz"));
+        assert_eq!(Globals::dump_of("postgresql/a.globals.b/x.sql.gz"), None);
+        assert_eq!(globals_in(&globals(&beside)), Some(beside));
+        assert_eq!(globals_in(&BTreeMap::new()), None);
     }
 
     #[test]

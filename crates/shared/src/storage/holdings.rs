@@ -76,8 +76,15 @@ pub struct KnownFiles {
 }
 
 /// The columns that name files.
-const FILES: [&str; 6] =
-    ["status", "blob_name", "blob_url", "container_name", "planned_container_name", "planned_blob_name"];
+const FILES: [&str; 7] = [
+    "status",
+    "blob_name",
+    "blob_url",
+    "container_name",
+    "globals_blob_name",
+    "planned_container_name",
+    "planned_blob_name",
+];
 
 impl Backups {
     /// Reads which files the history knows. A row that cannot be read is skipped.

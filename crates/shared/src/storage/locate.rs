@@ -18,6 +18,14 @@ impl Storage {
         BlobAddress::new(container, &artifact.blob_name)
     }
 
+    /// Returns the places of all files of an artifact: what is stored beside the dump, then the dump itself.
+    pub fn locate_all(&self, artifact: &Artifact) -> Vec<BlobAddress> {
+        let dump = self.locate(artifact);
+        let globals =
+            artifact.globals.as_ref().map(|globals| BlobAddress::new(&dump.container, &globals.blob_name));
+        globals.into_iter().chain([dump]).collect()
+    }
+
     /// Returns the name of the default container.
     pub fn default_container(&self) -> &str {
         &self.container

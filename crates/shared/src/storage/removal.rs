@@ -34,7 +34,7 @@ pub enum RemovalError {
 }
 
 impl Storage {
-    /// Deletes a backup: its file, then its record.
+    /// Deletes a backup: its file with what lies beside it, then its record.
     pub async fn remove(&self, backup: &Backup, now: DateTime<Utc>) -> Result<Removed, RemovalError> {
         match self.backups.begin_deletion(backup, now).await {
             Err(MarkError::Pinned(pin)) => return Err(RemovalError::Pinned(pin)),
@@ -42,14 +42,16 @@ impl Storage {
             // One that was begun before goes on, and what is not there any more is no obstacle.
             Ok(_) | Err(MarkError::Gone | MarkError::BeingDeleted | MarkError::NothingStored) => {}
         }
-        let file = match backup.artifact() {
-            None => false,
-            Some(artifact) => match self.blobs.delete(&self.locate(artifact)).await {
+        let files = backup.artifact().map(|artifact| self.locate_all(artifact)).unwrap_or_default();
+        let mut file = false;
+        // The dump goes first: what lies beside it is worth nothing alone.
+        for address in files.iter().rev() {
+            file |= match self.blobs.delete(address).await {
                 Ok(existed) => existed,
                 Err(error) if error.is_transient() => return Err(error.into()),
                 Err(error) => return Err(self.refused(backup, &error, now).await),
-            },
-        };
+            };
+        }
         let record = self.backups.delete(backup).await?;
         Ok(Removed { file, record })
     }

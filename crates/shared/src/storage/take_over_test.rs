@@ -133,6 +133,7 @@ fn completed() -> BackupState {
         sha256: None,
         consistency: None,
         warnings: crate::models::Warnings::default(),
+        globals: None,
     };
     BackupState::Completed { run, artifact: Some(artifact) }
 }

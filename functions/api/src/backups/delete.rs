@@ -12,7 +12,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
-use shared::models::{AuditAction, AuditEvent, AuditResource, Backup, BackupId, EngineId};
+use shared::models::{AuditAction, AuditEvent, AuditResource, Backup, BackupId, EngineId, Globals};
 use shared::storage::{BlobAddress, RemovalError, STUCK_AFTER, last_sign_of_life};
 
 use super::download::{blob_name, check_name};
@@ -178,6 +178,14 @@ async fn delete_file(state: &AppState, name: &str, now: DateTime<Utc>) -> Result
             return Err(RemovalError::Pinned(pin.clone()).into());
         }
     }
+    if records.is_empty()
+        && let Some(dump) = Globals::dump_of(name)
+        && storage.backups.of_blob(&dump).await?.iter().any(|record| has_beside(record, name))
+    {
+        return Err(ApiError::Conflict(format!(
+            "The file belongs to the backup {dump}; delete that instead."
+        )));
+    }
     let mut existed = !records.is_empty();
     if records.iter().all(|record| record.artifact().is_none()) {
         existed |= storage.blobs.delete(&BlobAddress::new(storage.default_container(), name)).await?;
@@ -186,6 +194,12 @@ async fn delete_file(state: &AppState, name: &str, now: DateTime<Utc>) -> Result
         storage.remove(record, now).await?;
     }
     Ok(existed.then(|| Deleted { record: records.into_iter().next() }))
+}
+
+/// Tells whether a file of this name lies beside the dump of a backup.
+fn has_beside(backup: &Backup, name: &str) -> bool {
+    let globals = backup.artifact().and_then(|artifact| artifact.globals.as_ref());
+    globals.is_some_and(|globals| globals.blob_name == name)
 }
 
 #[derive(Debug, Serialize)]

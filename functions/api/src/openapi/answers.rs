@@ -150,6 +150,8 @@ fn database_members() -> Members {
 
 fn database_options() -> Members {
     vec![
+        ("include_globals", described(flag(), "Of PostgreSQL.")),
+        ("include_role_passwords", described(flag(), "Of PostgreSQL.")),
         ("include_permissions", described(flag(), "Of SQL Server and Azure SQL.")),
         ("strict", described(flag(), "Of SQL Server and Azure SQL.")),
         (
@@ -266,6 +268,9 @@ fn backup() -> Value {
             ("heartbeat_at", described(or_null(moment()), while_running)),
             ("consistency", one_of(Consistency::ALL.iter().map(|kind| kind.as_str()))),
             ("warnings", list(text())),
+            ("globals_blob_name", described(text(), "The roles of the server, stored beside the dump.")),
+            ("globals_size_bytes", count()),
+            ("globals_sha256", text()),
             ("pinned_at", described(moment(), "Since when nobody may delete it.")),
             ("pinned_by", text()),
             ("verified_at", described(moment(), "When it was last proved that it can be restored.")),

@@ -85,6 +85,14 @@ fn database(needed: Members, rest: Members) -> Value {
         ("exclude_table_data", patterns("Tables whose rows are left out.")),
         ("include_schemas", patterns("Schemas (PostgreSQL) to the exclusion of all others.")),
         ("include_privileges", described(flag(), "PostgreSQL only.")),
+        (
+            "include_globals",
+            described(flag(), "PostgreSQL only: store the roles of the server beside the dump."),
+        ),
+        (
+            "include_role_passwords",
+            described(flag(), "PostgreSQL only: with the hashes of the roles' passwords."),
+        ),
         ("include_permissions", described(flag(), "SQL Server and Azure SQL only.")),
         ("strict", described(flag(), "SQL Server and Azure SQL only: fail instead of leaving anything out.")),
         ("dump_timeout_minutes", minutes()),

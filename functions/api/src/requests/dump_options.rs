@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use shared::models::{CompressionFormat, DatabaseType, DumpOptions, MOST_PATTERNS, NamePattern};
+use shared::models::{CompressionFormat, DatabaseType, DumpOptions, MOST_PATTERNS, NamePattern, Roles};
 
 use crate::error::ApiError;
 use crate::json::{Given, Members};
@@ -21,8 +21,35 @@ pub(crate) struct DumpOptionFields {
     dump_timeout_minutes: Given<u16>,
     stall_timeout_minutes: Given<u16>,
     include_privileges: Option<bool>,
+    roles: RoleFields,
     include_permissions: Option<bool>,
     strict: Option<bool>,
+}
+
+/// The members of a body that say whether the roles of the server are stored.
+#[derive(Debug, Clone, Copy)]
+struct RoleFields {
+    include_globals: Option<bool>,
+    include_role_passwords: Option<bool>,
+}
+
+impl RoleFields {
+    fn read(body: &Members) -> Result<Self, ApiError> {
+        Ok(Self {
+            include_globals: body.flag("include_globals")?,
+            include_role_passwords: body.flag("include_role_passwords")?,
+        })
+    }
+
+    /// Changes the choice; without the roles there are no passwords either.
+    fn update(self, current: Roles) -> Result<Roles, ApiError> {
+        let included = self.include_globals.unwrap_or(current.are_included());
+        if self.include_role_passwords == Some(true) && !included {
+            let rule = "can be used together with include_globals only";
+            return Err(ApiError::field("include_role_passwords", rule));
+        }
+        Ok(Roles::of(included, self.include_role_passwords.unwrap_or(current.have_passwords())))
+    }
 }
 
 impl DumpOptionFields {
@@ -37,6 +64,7 @@ impl DumpOptionFields {
             dump_timeout_minutes: body.number("dump_timeout_minutes", MINUTES)?,
             stall_timeout_minutes: body.number("stall_timeout_minutes", MINUTES)?,
             include_privileges: body.flag("include_privileges")?,
+            roles: RoleFields::read(body)?,
             include_permissions: body.flag("include_permissions")?,
             strict: body.flag("strict")?,
         })
@@ -58,6 +86,7 @@ impl DumpOptionFields {
             dump_timeout_minutes: self.dump_timeout_minutes.or_keep(current.dump_timeout_minutes),
             stall_timeout_minutes: self.stall_timeout_minutes.or_keep(current.stall_timeout_minutes),
             include_privileges: self.include_privileges.unwrap_or(current.include_privileges),
+            roles: self.roles.update(current.roles)?,
             leave_out_permissions: self
                 .include_permissions
                 .map_or(current.leave_out_permissions, |include| !include),
@@ -93,19 +122,15 @@ fn check(options: &DumpOptions, kind: DatabaseType) -> Result<(), ApiError> {
             }
         }
     }
-    if kind != DatabaseType::Postgresql {
-        if !options.include_schemas.is_empty() {
-            return Err(ApiError::field(
-                "include_schemas",
-                "can be used for databases of type postgresql only",
-            ));
-        }
-        if options.include_privileges {
-            return Err(ApiError::field(
-                "include_privileges",
-                "can be used for databases of type postgresql only",
-            ));
-        }
+    let chosen = [
+        ("include_schemas", !options.include_schemas.is_empty()),
+        ("include_privileges", options.include_privileges),
+        ("include_globals", options.roles.are_included()),
+    ];
+    if kind != DatabaseType::Postgresql
+        && let Some((name, _)) = chosen.into_iter().find(|(_, chosen)| *chosen)
+    {
+        return Err(ApiError::field(name, "can be used for databases of type postgresql only"));
     }
     let chosen = [("include_permissions", options.leave_out_permissions), ("strict", options.strict)];
     if !matches!(kind, DatabaseType::Sqlserver | DatabaseType::AzureSql)

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use shared::models::{
-    Backup, BackupId, BackupState, BackupStatus, Consistency, DatabaseId, DatabaseType, EngineId, JobId,
-    Marks, Tier, TriggeredBy, Warnings,
+    Backup, BackupId, BackupState, BackupStatus, Consistency, DatabaseId, DatabaseType, EngineId, Globals,
+    JobId, Marks, Tier, TriggeredBy, Warnings,
 };
 
 /// A record of the history as answers show it.
@@ -41,8 +41,28 @@ pub(crate) struct BackupView {
     /// What the backup does not hold, or holds with a reserve; left out when there is nothing to say.
     #[serde(skip_serializing_if = "Warnings::is_empty")]
     pub warnings: Warnings,
+    /// What is stored beside the dump; left out where that was not asked for.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub globals: Option<GlobalsView>,
     #[serde(flatten)]
     pub marks: MarksView,
+}
+
+/// The roles of a server, stored beside a dump.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct GlobalsView {
+    #[serde(rename = "globals_blob_name")]
+    pub blob_name: String,
+    #[serde(rename = "globals_size_bytes")]
+    pub bytes: u64,
+    #[serde(rename = "globals_sha256")]
+    pub sha256: String,
+}
+
+impl From<Globals> for GlobalsView {
+    fn from(Globals { blob_name, bytes, sha256 }: Globals) -> Self {
+        Self { blob_name, bytes, sha256 }
+    }
 }
 
 /// What was noted about a backup after it was made; what was not is left out.
@@ -117,6 +137,7 @@ impl BackupView {
             file_format: artifact.as_ref().and_then(|artifact| artifact.format.clone()),
             consistency: artifact.as_ref().and_then(|artifact| artifact.consistency),
             warnings: artifact.as_ref().map(|artifact| artifact.warnings.clone()).unwrap_or_default(),
+            globals: artifact.as_ref().and_then(|artifact| artifact.globals.clone()).map(GlobalsView::from),
             blob_name: artifact.map(|artifact| artifact.blob_name),
             error_details: failure.as_ref().and_then(|failure| failure.class.clone()),
             error_message: failure.map(|failure| failure.message).or(reason),

@@ -41,6 +41,11 @@ pub(crate) struct DatabaseView {
     pub exclude_table_data: Vec<NamePattern>,
     pub include_schemas: Vec<NamePattern>,
     pub include_privileges: bool,
+    /// Only for PostgreSQL, as the next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_globals: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_role_passwords: Option<bool>,
     /// Only for SQL Server and Azure SQL, as the next one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub include_permissions: Option<bool>,
@@ -91,6 +96,7 @@ impl From<&Database> for DatabaseView {
     fn from(database: &Database) -> Self {
         let database = database.clone();
         let login = database.own_login().cloned().unwrap_or_default();
+        let postgresql = database.database_type == DatabaseType::Postgresql;
         let sql_server = matches!(database.database_type, DatabaseType::Sqlserver | DatabaseType::AzureSql);
         Self {
             use_engine_credentials: database.uses_engine_credentials(),
@@ -119,6 +125,8 @@ impl From<&Database> for DatabaseView {
             exclude_table_data: database.options.exclude_table_data,
             include_schemas: database.options.include_schemas,
             include_privileges: database.options.include_privileges,
+            include_globals: postgresql.then_some(database.options.roles.are_included()),
+            include_role_passwords: postgresql.then_some(database.options.roles.have_passwords()),
             include_permissions: sql_server.then_some(!database.options.leave_out_permissions),
             strict: sql_server.then_some(database.options.strict),
             dump_timeout_minutes: database.options.dump_timeout_minutes,

@@ -23,7 +23,8 @@ async fn options_are_kept_and_changed_one_by_one() {
     let world = World::new();
     let options = json!({
         "database_type": "postgresql", "exclude_tables": ["app.log_*", "Sessions"], "exclude_table_data": ["*.cache"],
-        "include_schemas": ["app"], "include_privileges": true, "compression_format": "zstd", "compression_level": 19,
+        "include_schemas": ["app"], "include_privileges": true, "include_globals": true,
+        "include_role_passwords": true, "compression_format": "zstd", "compression_level": 19,
         "dump_timeout_minutes": 30, "stall_timeout_minutes": 5,
     });
     let answer = world.create_database("d-1", options.clone()).await;
@@ -62,6 +63,8 @@ async fn what_could_not_be_done_is_refused() {
         json!({"database_type": "sqlserver", "exclude_tables": ["a.b.c"]}),
         json!({"include_schemas": ["app"]}),
         json!({"include_privileges": true}),
+        json!({"include_globals": true}),
+        json!({"database_type": "postgresql", "include_role_passwords": true}),
         json!({"include_permissions": false}),
         json!({"database_type": "postgresql", "strict": true}),
         json!({"compression_format": "bzip2"}),
@@ -87,6 +90,8 @@ async fn what_could_not_be_done_is_refused() {
     400 exclude_tables: each must be a table, or a schema and a table with a dot between them
     400 include_schemas: can be used for databases of type postgresql only
     400 include_privileges: can be used for databases of type postgresql only
+    400 include_globals: can be used for databases of type postgresql only
+    400 include_role_passwords: can be used together with include_globals only
     400 include_permissions: can be used for databases of type sqlserver and azure_sql only
     400 strict: can be used for databases of type sqlserver and azure_sql only
     400 compression_format: "bzip2" is not a known compression format; use one of: gzip, zstd

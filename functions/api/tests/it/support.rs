@@ -429,6 +429,7 @@ impl World {
             sha256: None,
             consistency: None,
             warnings: Warnings::default(),
+            globals: None,
         };
         let run = Run::between(created_at, created_at + chrono::TimeDelta::seconds(5));
         backup.state = BackupState::Completed { run, artifact: Some(artifact) };

@@ -133,6 +133,7 @@ pub(in crate::storage) fn artifact() -> Artifact {
         sha256: Some("e3b0c442".to_owned()),
         consistency: None,
         warnings: Warnings::default(),
+        globals: None,
     }
 }
 

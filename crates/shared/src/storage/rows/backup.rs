@@ -8,8 +8,8 @@ use super::history_key::{history_key, id_in};
 use super::read::{Reader, date_time};
 use super::{Row, UnreadableRow, properties};
 use crate::models::{
-    Artifact, Attempt, Backup, BackupState, BackupStatus, DumpProgress, Failure, InvalidId, Marks, Pin,
-    PlannedBlob, Refusal, Run, TriggeredBy, Warnings,
+    Artifact, Attempt, Backup, BackupState, BackupStatus, DumpProgress, Failure, Globals, InvalidId, Marks,
+    Pin, PlannedBlob, Refusal, Run, TriggeredBy, Warnings,
 };
 
 impl Row for Backup {
@@ -27,7 +27,7 @@ impl Row for Backup {
         };
         let container = artifact.and_then(|a| a.container.as_ref());
         let bytes = artifact.and_then(|artifact| artifact.bytes).unwrap_or(0);
-        Entity::new(
+        let mut entity = Entity::new(
             history_key(self.created_at, self.id.as_str()),
             properties([
                 ("job_id", self.job_id.as_str().into()),
@@ -61,7 +61,15 @@ impl Row for Backup {
                 ("bytes_dumped", size(progress.dumped_bytes)),
                 ("bytes_uploaded", size(progress.uploaded_bytes)),
             ]),
-        )
+        );
+        if let Some(globals) = artifact.and_then(|artifact| artifact.globals.as_ref()) {
+            entity.properties.extend(properties([
+                ("globals_blob_name", globals.blob_name.as_str().into()),
+                ("globals_size_bytes", size(globals.bytes)),
+                ("globals_sha256", globals.sha256.as_str().into()),
+            ]));
+        }
+        entity
     }
 
     fn from_entity(entity: &Entity) -> Result<Self, UnreadableRow> {
@@ -220,6 +228,11 @@ pub(crate) fn artifact(row: &Reader<'_>) -> Result<Option<Artifact>, UnreadableR
         // For people only: what cannot be read does not cost the record.
         consistency: row.parse("consistency").ok(),
         warnings: row.text("warnings").map(warnings).unwrap_or_default(),
+        globals: row.owned("globals_blob_name").map(|blob_name| Globals {
+            blob_name,
+            bytes: row.number("globals_size_bytes").unwrap_or(0),
+            sha256: row.owned("globals_sha256").unwrap_or_default(),
+        }),
     }))
 }
 

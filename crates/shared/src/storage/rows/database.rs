@@ -8,8 +8,8 @@ use super::super::table::{Entity, Key, Value};
 use super::read::{Reader, date_time};
 use super::{Row, UnreadableRow, properties};
 use crate::models::{
-    Credentials, Database, DumpOptions, Endpoint, InvalidId, Login, NamePattern, PolicyChoice, StoredSecret,
-    Tls,
+    Credentials, Database, DumpOptions, Endpoint, InvalidId, Login, NamePattern, PolicyChoice, Roles,
+    StoredSecret, Tls,
 };
 
 /// The partition of all databases.
@@ -56,6 +56,8 @@ impl Row for Database {
                 ("dump_timeout_minutes", minutes(self.options.dump_timeout_minutes)),
                 ("stall_timeout_minutes", minutes(self.options.stall_timeout_minutes)),
                 ("include_privileges", self.options.include_privileges.into()),
+                ("include_globals", self.options.roles.are_included().into()),
+                ("include_role_passwords", self.options.roles.have_passwords().into()),
                 ("leave_out_permissions", self.options.leave_out_permissions.into()),
                 ("strict", self.options.strict.into()),
                 ("tags", serde_json::json!(self.tags).to_string().into()),
@@ -197,6 +199,7 @@ fn options(row: &Reader<'_>) -> DumpOptions {
         dump_timeout_minutes: above_zero("dump_timeout_minutes"),
         stall_timeout_minutes: above_zero("stall_timeout_minutes"),
         include_privileges: row.flag("include_privileges", false),
+        roles: Roles::of(row.flag("include_globals", false), row.flag("include_role_passwords", false)),
         leave_out_permissions: row.flag("leave_out_permissions", false),
         strict: row.flag("strict", false),
     }

@@ -9,8 +9,8 @@ use super::written;
 use crate::models::{
     AccessRequest, AppSettings, Artifact, Attempt, AuditRecord, AuditStatus, Backup, BackupState,
     CompressionFormat, Consistency, Credentials, Database, DatabaseType, DumpOptions, DumpProgress, Endpoint,
-    Engine, EngineType, Failure, Login, Marks, PlannedBlob, PolicyChoice, Resolution, Run, StoredSecret,
-    Tier, Tls, TriggeredBy, User, UserRole, system_policies,
+    Engine, EngineType, Failure, Globals, Login, Marks, PlannedBlob, PolicyChoice, Resolution, Roles, Run,
+    StoredSecret, Tier, Tls, TriggeredBy, User, UserRole, system_policies,
 };
 
 fn at(seconds: i64) -> DateTime<Utc> {
@@ -84,7 +84,9 @@ fn a_database() {
     exclude_table_data = "[]"
     exclude_tables = "[]"
     host = "db1"
+    include_globals = false
     include_privileges = false
+    include_role_passwords = false
     include_schemas = "[]"
     leave_out_permissions = false
     name = "Orders"
@@ -127,6 +129,7 @@ fn a_database_with_everything() {
             dump_timeout_minutes: Some(30),
             stall_timeout_minutes: Some(5),
             include_privileges: true,
+            roles: Roles::WithPasswords,
             leave_out_permissions: true,
             strict: true,
         },
@@ -152,7 +155,9 @@ fn a_database_with_everything() {
     exclude_table_data = "[\"se\\\"ssions\"]"
     exclude_tables = "[\"log_*\"]"
     host = "db1"
+    include_globals = true
     include_privileges = true
+    include_role_passwords = true
     include_schemas = "[]"
     leave_out_permissions = true
     name = "Orders"
@@ -319,6 +324,11 @@ fn a_completed_backup() {
         sha256: Some("e3b0c442".to_owned()),
         consistency: Some(Consistency::PerTable),
         warnings: ["the table \"a\" is encrypted", "é"].into_iter().collect(),
+        globals: Some(Globals {
+            blob_name: "azure_sql/db-001/20251205_100000.globals.sql.gz".to_owned(),
+            bytes: 412,
+            sha256: "5d41402a".to_owned(),
+        }),
     };
     let state = BackupState::Completed { run: Run::between(at(5), at(17)), artifact: Some(artifact) };
     insta::assert_snapshot!(written(&Backup { tier: None, triggered_by: TriggeredBy::Manual, ..backup(state) }), @r#"
@@ -344,6 +354,10 @@ fn a_completed_backup() {
     file_format = "sql.gz"
     file_size_bytes = "3000000000"
     file_size_bytes@odata.type = "Edm.Int64"
+    globals_blob_name = "azure_sql/db-001/20251205_100000.globals.sql.gz"
+    globals_sha256 = "5d41402a"
+    globals_size_bytes = "412"
+    globals_size_bytes@odata.type = "Edm.Int64"
     heartbeat_at = ""
     job_id = "11af80c1-ba02-4ed0-a558-46f590ee7d79"
     planned_blob_name = ""

@@ -12,9 +12,9 @@ use serde_json::{Map, Value as Json};
 use crate::models::{
     AccessRequest, AppSettings, Artifact, Attempt, AuditRecord, AuditStatus, AuthMethod, Backup,
     BackupPolicy, BackupState, CompressionFormat, Consistency, ContainerName, Credentials, Database,
-    DatabaseType, DumpOptions, DumpProgress, Endpoint, Engine, EngineType, Failure, Host, Login, Marks,
-    NamePattern, PlannedBlob, PolicyChoice, Resolution, Run, StoredSecret, Tier, TierConfig, TimeOfDay, Tls,
-    TlsMode, TriggeredBy, User, UserName, UserRole,
+    DatabaseType, DumpOptions, DumpProgress, Endpoint, Engine, EngineType, Failure, Globals, Host, Login,
+    Marks, NamePattern, PlannedBlob, PolicyChoice, Resolution, Roles, Run, StoredSecret, Tier, TierConfig,
+    TimeOfDay, Tls, TlsMode, TriggeredBy, User, UserName, UserRole,
 };
 
 /// Any text; an empty one counts as none in rows.
@@ -57,17 +57,25 @@ fn run() -> impl Strategy<Value = Run> {
 }
 
 fn artifact() -> impl Strategy<Value = Artifact> {
-    let remarks = (of(select(Consistency::ALL)), vec(text(), 0..50));
+    let globals = (text(), size(), "[0-9a-f]{64}").prop_map(|(blob_name, bytes, sha256)| Globals {
+        blob_name,
+        bytes,
+        sha256,
+    });
+    let remarks = (of(select(Consistency::ALL)), vec(text(), 0..50), of(globals));
     (text(), of(text()), of(container()), of(size()), of(text()), of("[0-9a-f]{64}"), remarks).prop_map(
-        |(blob_name, blob_url, container, bytes, format, sha256, (consistency, warnings))| Artifact {
-            blob_name,
-            blob_url,
-            container,
-            bytes,
-            format,
-            sha256,
-            consistency,
-            warnings: warnings.iter().collect(),
+        |(blob_name, blob_url, container, bytes, format, sha256, (consistency, warnings, globals))| {
+            Artifact {
+                blob_name,
+                blob_url,
+                container,
+                bytes,
+                format,
+                sha256,
+                consistency,
+                warnings: warnings.iter().collect(),
+                globals,
+            }
         },
     )
 }
@@ -161,8 +169,9 @@ fn options() -> impl Strategy<Value = DumpOptions> {
         of(1..=19_u8),
         [of(1..=1440_u16), of(1..=1440_u16)],
         any::<[bool; 3]>(),
+        select(vec![Roles::LeftOut, Roles::WithoutPasswords, Roles::WithPasswords]),
     )
-        .prop_map(|(patterns, compression_format, compression_level, timeouts, flags)| {
+        .prop_map(|(patterns, compression_format, compression_level, timeouts, flags, roles)| {
             let [include_privileges, leave_out_permissions, strict] = flags;
             let [exclude_tables, exclude_table_data, include_schemas] = patterns;
             let [dump_timeout_minutes, stall_timeout_minutes] = timeouts;
@@ -175,6 +184,7 @@ fn options() -> impl Strategy<Value = DumpOptions> {
                 dump_timeout_minutes,
                 stall_timeout_minutes,
                 include_privileges,
+                roles,
                 leave_out_permissions,
                 strict,
             }
