@@ -122,12 +122,20 @@ fn blank_head(bytes: &mut [u8], old_server: bool) -> Vec<&'static str> {
     told
 }
 
-/// Blanks the last `\unrestrict`, if nothing but blank lines follows it.
+/// Blanks the last `\unrestrict`, if nothing but blank lines and comments follows it: `pg_dump` writes it
+/// after the closing line, and `pg_dumpall` before.
 fn blank_last_unrestrict(bytes: &mut [u8]) {
-    let end = bytes.trim_ascii_end().len();
-    let start = bytes[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |before| before + 1);
-    if bytes[start..end].starts_with(b"\\unrestrict ") {
-        blank_line(bytes, start);
+    let mut end = bytes.len();
+    loop {
+        let start = bytes[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |before| before + 1);
+        let line = &bytes[start..end];
+        if line.starts_with(b"\\unrestrict ") {
+            return blank_line(bytes, start);
+        }
+        if start == 0 || !(line.trim_ascii().is_empty() || line.starts_with(b"--")) {
+            return;
+        }
+        end = start - 1;
     }
 }
 
@@ -182,6 +190,14 @@ mod tests {
         assert_eq!(old.lines().count(), POSTGRESQL.lines().count());
         let new = pass(DatabaseType::Postgresql, 17, POSTGRESQL, &[]).unwrap_or_default();
         assert_eq!(new.matches("SET transaction_timeout").count(), 2);
+    }
+
+    #[test]
+    fn the_word_of_a_script_of_roles_is_blanked_too() {
+        let text = "--\n-- PostgreSQL database cluster dump\n--\n\n\\restrict a1\n\nSET x = on;\n\nCREATE ROLE a;\n\n\n\\unrestrict a1\n\n--\n-- PostgreSQL database cluster dump complete\n--\n\n";
+        let passed = pass(DatabaseType::Postgresql, 15, text, &[40]).unwrap_or_default();
+        assert!(!passed.contains("restrict"), "{passed}");
+        assert_eq!(passed.lines().count(), text.lines().count());
     }
 
     #[test]
