@@ -64,6 +64,7 @@ impl Past {
                     sha256: None,
                     consistency: None,
                     warnings: Warnings::default(),
+                    globals: None,
                 };
                 BackupState::Completed { run, artifact: Some(artifact) }
             }
