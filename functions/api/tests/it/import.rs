@@ -10,6 +10,7 @@ async fn import(world: &World, id: &str, body: Value) -> (u16, Value) {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "the whole of two answers")]
 async fn each_database_is_configured_on_the_engines_place() {
     let world = World::new();
     let id = world.create_engine("db1", json!({"engine_type": "postgresql", "port": 5433})).await;
