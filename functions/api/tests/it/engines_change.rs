@@ -242,7 +242,7 @@ async fn its_databases_take_over_credentials_and_policy() {
     update engine <id 1> "db1" by admin@dilux.tech from 203.0.113.7: success -
       {"engine_id":"<id 1>","engine_type":"postgresql","updated_fields":["policy_id"]}
     database_updated database a "Orders a" by admin@dilux.tech from 203.0.113.7: success -
-      {"changes":{"database_type":{"from":"mysql","to":"postgresql"},"port":{"from":3306,"to":5433},"use_engine_credentials":{"from":false,"to":true},"use_engine_policy":{"from":false,"to":true},"username":{"from":"backup","to":null}},"database_type":"postgresql","engine_id":"<id 1>"}
+      {"changes":{"database_type":{"from":"mysql","to":"postgresql"},"include_globals":{"from":null,"to":false},"include_role_passwords":{"from":null,"to":false},"port":{"from":3306,"to":5433},"use_engine_credentials":{"from":false,"to":true},"use_engine_policy":{"from":false,"to":true},"username":{"from":"backup","to":null}},"database_type":"postgresql","engine_id":"<id 1>"}
     database_updated database b "Orders b" by admin@dilux.tech from 203.0.113.7: success -
       {"changes":{"use_engine_policy":{"from":false,"to":true}},"database_type":"postgresql","engine_id":"<id 1>"}
     "#);
