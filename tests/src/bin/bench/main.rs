@@ -38,6 +38,8 @@ struct Cost {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // Some measures make clients of storage by themselves, before anything else has chosen a provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [command, blob] = &arguments[..]
         && command == "upload"
