@@ -43,6 +43,9 @@ const SETTLED: TimeDelta = TimeDelta::minutes(10);
 /// Days to be counted that lie no farther apart are counted with one query.
 const GAP: u64 = 7;
 
+/// How many pages of a first count are read without standing aside.
+const AT_ONCE: usize = 3;
+
 /// The partition of all rows.
 const DAYS: &str = "day";
 
@@ -313,7 +316,8 @@ impl BackupDays {
         self.count_pages(filter, None).await
     }
 
-    /// Does the same, standing aside before each page while others wait for an answer.
+    /// Does the same, standing aside while others wait for an answer; but not before the first pages, so
+    /// that whoever asks about a short history has it counted.
     async fn count_pages(
         &self,
         filter: Filter,
@@ -321,11 +325,13 @@ impl BackupDays {
     ) -> Result<BTreeMap<NaiveDate, Tallies>, StorageError> {
         let query = Query { select: COUNTED.to_vec(), ..Query::matching(filter) };
         let mut counted: BTreeMap<NaiveDate, Tallies> = BTreeMap::new();
+        let mut pages = 0;
         let mut from = None;
         loop {
-            if let Some(others) = others {
+            if let Some(others) = others.filter(|_| pages >= AT_ONCE) {
                 others.give_way().await;
             }
+            pages += 1;
             let page = self.history.query(&query, from.as_ref()).await?;
             for row in &page.entities {
                 if let Ok(backup) = Backup::from_entity(row) {

@@ -50,7 +50,7 @@ impl Priority {
 pub(super) struct LongReading(watch::Sender<bool>);
 
 /// How long a page waits when a whole table is being read: a small one has been read by then.
-const SHORT_PATIENCE: Duration = Duration::from_millis(150);
+const SHORT_PATIENCE: Duration = Duration::from_millis(300);
 
 /// The reading of a whole table, until it is dropped.
 #[derive(Debug)]
