@@ -25,7 +25,8 @@ RUN apt-get update && \
 COPY --from=build /out/bin /usr/local/bin
 COPY --from=build /out/apps /opt/dilux
 USER dilux
-ENV FUNCTIONS_WORKER_RUNTIME=custom BACKUP_QUEUE_NAME=backup-jobs
+# Nobody in front adds whom it was called by, so X-Forwarded-For is the word of the client.
+ENV FUNCTIONS_WORKER_RUNTIME=custom BACKUP_QUEUE_NAME=backup-jobs ENVIRONMENT=production TRUSTED_PROXY_COUNT=0
 EXPOSE 7071
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=6 \
     CMD curl --fail --silent --output /dev/null http://127.0.0.1:7071/api/health

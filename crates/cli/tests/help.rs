@@ -92,6 +92,8 @@ fn restore() {
           --output <FILE>         Write it to this file as plain SQL instead; - is standard output
           --yes                   Load into a database that holds something already, or write over a
                                   file that exists [alias: --overwrite]
+          --globals               Make the roles first that were stored beside the backup (PostgreSQL);
+                                  those that exist are left alone
           --password-file <FILE>  A file that holds the password for the target, and that nobody else
                                   can read
           --tls-mode <MODE>       How the connection to the target is protected: disable, prefer,

@@ -3,12 +3,11 @@
 //! Only its owner can enter it, and it goes away with the value. What a killed process has left behind is
 //! removed by the next one.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::Once;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -17,27 +16,29 @@ use tempfile::TempDir;
 /// What the names of these folders begin with; the number of the process follows.
 const PREFIX: &str = "dilux-tool-";
 
-/// A tool has long read its option file after this time. Younger folders are left alone, since a process
-/// of another container may use the same temporary folder without being seen from here.
-const LEFT_BEHIND: Duration = Duration::from_mins(10);
+/// Between its making and its lock, a folder looks as if nobody had it; so the youngest are left alone.
+const YOUNG: Duration = Duration::from_secs(5);
 
 /// A folder that only this process, and what it starts, can use.
 #[derive(Debug)]
 pub(crate) struct PrivateFolder {
     folder: TempDir,
+    /// The folder itself, locked. The lock goes with the process, however that ends.
+    _lock: File,
 }
 
 impl PrivateFolder {
     /// Makes an empty folder with mode 0700.
     pub(crate) fn create() -> io::Result<Self> {
-        static SWEPT: Once = Once::new();
         let place = std::env::temp_dir();
-        SWEPT.call_once(|| sweep(&place, LEFT_BEHIND));
+        sweep(&place, YOUNG);
         let folder = tempfile::Builder::new()
             .prefix(&format!("{PREFIX}{}-", process::id()))
             .permissions(Permissions::from_mode(0o700))
             .tempdir_in(place)?;
-        Ok(Self { folder })
+        let lock = File::open(folder.path())?;
+        lock.lock()?;
+        Ok(Self { folder, _lock: lock })
     }
 
     /// Returns where it is.
@@ -80,23 +81,22 @@ impl PrivateFolder {
     }
 }
 
-/// Removes the folders of processes that no longer live.
+/// Removes the folders that no living process has locked. Numbers of processes would not tell: they come
+/// again, and those of other containers are not seen from here.
 fn sweep(place: &Path, age: Duration) {
     let Ok(entries) = fs::read_dir(place) else { return };
     for entry in entries.filter_map(Result::ok) {
-        let name = entry.file_name();
-        let owner =
-            name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse::<u32>().ok());
-        let Some(owner) = owner else { continue };
-        let old = entry
+        if !entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX)) {
+            continue;
+        }
+        let is_old = entry
             .metadata()
             .and_then(|folder| folder.modified())
             .is_ok_and(|changed| changed.elapsed().is_ok_and(|elapsed| elapsed >= age));
-        if old && !Path::new("/proc").join(owner.to_string()).exists() {
-            // Somebody else's folder cannot be removed, and need not be.
-            if fs::remove_dir_all(entry.path()).is_ok() {
-                tracing::info!(folder = %entry.path().display(), "removed what a killed process had left behind");
-            }
+        // Somebody else's folder can be neither opened nor removed, and need not be.
+        let Ok(folder) = File::open(entry.path()) else { continue };
+        if is_old && folder.try_lock().is_ok() && fs::remove_dir_all(entry.path()).is_ok() {
+            tracing::info!(folder = %entry.path().display(), "removed what a killed process had left behind");
         }
     }
 }
@@ -119,15 +119,19 @@ mod tests {
     }
 
     #[test]
-    fn only_folders_of_dead_processes_are_swept() {
+    fn only_folders_that_nobody_has_any_more_are_swept() {
         let place = tempfile::tempdir().unwrap();
         let make = |name: &str| {
             let path = place.path().join(name);
             fs::create_dir(&path).unwrap();
             path
         };
-        let dead = make("dilux-tool-4000000000-abc");
-        let alive = make(&format!("dilux-tool-{}-abc", process::id()));
+        // A number that has come again: the process lives, but the folder is not its own.
+        let dead = make(&format!("dilux-tool-{}-abc", process::id()));
+        fs::write(dead.join("client.cnf"), "[client]\n").unwrap();
+        let alive = make("dilux-tool-4000000000-abc");
+        let lock = File::open(&alive).unwrap();
+        lock.lock().unwrap();
         let other = make("another-4000000000-abc");
         sweep(place.path(), Duration::from_hours(1));
         assert!(dead.exists(), "too young");
@@ -135,5 +139,8 @@ mod tests {
         assert!(!dead.exists());
         assert!(alive.exists());
         assert!(other.exists());
+        drop(lock);
+        sweep(place.path(), Duration::ZERO);
+        assert!(!alive.exists());
     }
 }

@@ -164,7 +164,15 @@ impl Config {
 
     /// Reads from `source`.
     pub fn read(source: &Source) -> Result<Self, ConfigError> {
-        let environment_name = source.text("ENVIRONMENT").unwrap_or_else(|| "development".to_owned());
+        let environment_name = match source.text("ENVIRONMENT") {
+            Some(name) => name,
+            // Forgotten in Azure, development would make everybody an administrator.
+            // <https://learn.microsoft.com/azure/app-service/reference-app-settings>
+            None if source.text("WEBSITE_SITE_NAME").is_some() => {
+                return Err(ConfigError::new("ENVIRONMENT", "is not set; use development or production"));
+            }
+            None => "development".to_owned(),
+        };
         let environment = environment(&environment_name)?;
         Ok(Self {
             environment,

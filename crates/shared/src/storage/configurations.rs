@@ -115,10 +115,23 @@ impl Engines {
         Ok(joined.into_values().collect())
     }
 
-    /// Changes one. An engine that is still in the older place is written to the new one.
+    /// Changes one. An engine that is still in the older place is moved to the new one: its old row may
+    /// hold a password as plain text, and does not count any more.
     pub async fn update(&self, engine: &Engine, etag: &ETag) -> Result<ETag, StorageError> {
         match repository::update(&*self.table, engine, etag).await {
-            Err(error) if error.kind() == StorageErrorKind::NotFound => self.insert(engine).await,
+            Err(error) if error.kind() == StorageErrorKind::NotFound => {
+                let moved = self.insert(engine).await?;
+                let key = Key::new(engine::PARTITION, engine.id.as_str());
+                if let Err(error) = repository::delete(&*self.older, &key).await {
+                    // The change is made. A take-over or the deletion of the engine removes what stays.
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        engine = %engine.id,
+                        "the old row of an engine that has moved could not be removed"
+                    );
+                }
+                Ok(moved)
+            }
             other => other,
         }
     }

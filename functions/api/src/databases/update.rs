@@ -4,7 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use shared::models::{AuditAction, AuditEvent, AuditResource, Database, DatabaseId, Engine, EngineId};
+use shared::models::{
+    AuditAction, AuditEvent, AuditResource, Database, DatabaseId, Engine, EngineId, UserRole,
+};
 use shared::storage::StorageErrorKind;
 
 use super::create::{forget_password, keep_password};
@@ -14,7 +16,7 @@ use crate::if_match::{IfMatch, Version};
 use crate::json::{Given, Members};
 use crate::path::Id;
 use crate::references;
-use crate::requests::database::DatabaseFields;
+use crate::requests::database::{DatabaseFields, Draft};
 use crate::state::{AppState, Now};
 use crate::views::database::DatabaseView;
 
@@ -48,6 +50,7 @@ pub(crate) async fn update(
         let engine = engine_after(&state, &fields.engine_id, &current.value).await?;
         let draft = fields.clone().update(current.value.clone(), engine.as_ref(), now)?;
         references::check_host(&state, &draft.database.endpoint.host)?;
+        check_moved_password(&caller, &current.value, &draft)?;
         let database = keep_password(&state, draft).await?;
         match state.storage.databases.update(&database, &current.etag).await {
             // With If-Match, the next round finds another version and says so.
@@ -69,6 +72,24 @@ pub(crate) async fn update(
     Err(ApiError::Conflict(
         "Somebody else keeps changing this database; load it again and repeat.".to_owned(),
     ))
+}
+
+/// Refuses to let a kept password go to another server on the word of somebody who may not know it.
+/// Administrators may move a database without entering its password again.
+fn check_moved_password(caller: &Caller, before: &Database, draft: &Draft) -> Result<(), ApiError> {
+    let after = &draft.database;
+    let place = |database: &Database| (database.endpoint.host.clone(), database.endpoint.port);
+    let goes_elsewhere = place(before) != place(after) || before.database_type != after.database_type;
+    let is_kept =
+        draft.new_password.is_none() && after.own_login().is_some_and(|login| login.password.is_kept());
+    if is_kept && goes_elsewhere && caller.user.role != UserRole::Admin {
+        return Err(ApiError::field(
+            "password",
+            "must be entered again for another server: only an administrator may move a database with the \
+             password that is stored",
+        ));
+    }
+    Ok(())
 }
 
 /// Finds the engine that the database has after the change. One that the body names must exist; one

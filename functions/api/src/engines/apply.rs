@@ -80,7 +80,8 @@ async fn change(
     }
     for _ in 0..ATTEMPTS {
         let Some(current) = state.storage.databases.get(&listed.id).await? else { return Ok(None) };
-        let Some(after) = followed(&current.value, engine, what, now) else { return Ok(None) };
+        let Some(mut after) = followed(&current.value, engine, what, now) else { return Ok(None) };
+        state.secrets.settle_database(&mut after).await?;
         match state.storage.databases.update(&after, &current.etag).await {
             Err(error) if error.kind() == StorageErrorKind::Changed => {}
             Err(error) if error.kind() == StorageErrorKind::NotFound => return Ok(None),

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use secrecy::SecretString;
 use serde::Serialize;
 use shared::connection::for_engine;
-use shared::models::{Credentials, Database, Engine, EngineId};
+use shared::models::{AuthMethod, Credentials, Database, Engine, EngineId};
 use shared::secrets::SecretOwner;
 use shared::storage::StorageErrorKind;
 
@@ -110,6 +110,17 @@ async fn own_password(
 ) -> Result<Option<SecretString>, ApiError> {
     if import.use_engine_credentials {
         return Ok(None);
+    }
+    // What signs an engine in otherwise is a token, which is this service's own and nobody's password, or a
+    // connection string, which only the engine may have.
+    match engine.login.auth_method {
+        None | Some(AuthMethod::UserPassword) => {}
+        Some(AuthMethod::ManagedIdentity | AuthMethod::AzureAd | AuthMethod::ConnectionString) => {
+            return Err(ApiError::field(
+                "use_engine_credentials",
+                "must be true for this server: it has no password that a database could have as its own",
+            ));
+        }
     }
     Ok(Some(for_engine(engine, &state.secrets).await?.password))
 }

@@ -215,9 +215,12 @@ impl DatabaseFields {
 /// Reads the id that a client wishes for a new database.
 pub(crate) fn wished_id(body: &Members) -> Result<Option<DatabaseId>, ApiError> {
     let Given::Value(text) = body.text("id")? else { return Ok(None) };
-    let allowed = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    // Key Vault takes names that differ in case for the same one.
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let allowed = text.len() <= 64 && text.bytes().all(is_plain);
     let id = text.parse().ok().filter(|_| allowed);
-    id.map(Some).ok_or_else(|| ApiError::field("id", "must be 1 to 64 letters, digits and hyphens"))
+    id.map(Some)
+        .ok_or_else(|| ApiError::field("id", "must be 1 to 64 lower-case letters, digits and hyphens"))
 }
 
 /// Checks the rules that tie members together.

@@ -255,6 +255,17 @@ async fn each_database_gets_its_own_credentials_when_asked_for() {
 }
 
 #[tokio::test]
+async fn no_database_gets_as_its_own_what_only_the_engine_may_have() {
+    let world = World::new();
+    let cloud = world.create_engine("cloud", json!({"auth_method": "managed_identity"})).await;
+    let body = json!({"databases": [{"name": "a"}], "use_engine_credentials": false});
+    let (status, answer) = import(&world, &cloud, body).await;
+    assert_eq!(status, 400, "{answer}");
+    insta::assert_snapshot!(answer["error"].as_str().unwrap(), @"use_engine_credentials: must be true for this server: it has no password that a database could have as its own");
+    assert!(world.table("databaseconfigs").rows().await.is_empty());
+}
+
+#[tokio::test]
 async fn storage_that_goes_away_in_between_leaves_what_is_done() {
     let world = World::new();
     let id = world.create_engine("db1", json!({})).await;

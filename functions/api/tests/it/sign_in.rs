@@ -496,3 +496,38 @@ async fn no_token_is_in_an_answer_or_in_a_row() {
     }
     assert!(access(&Method::GET, "/users/me").is_some());
 }
+
+#[tokio::test]
+async fn a_kept_password_goes_to_another_server_on_an_administrators_word_only() {
+    let directory = Directory::start().await;
+    let world = directory.world(&[]);
+    populate(&world).await;
+    let [operator, admin] = ["operator", "admin"].map(|oid| format!("Bearer {}", token(oid, json!({}))));
+    let [operator, admin] = [&operator, &admin].map(|bearer| [("authorization", bearer.as_str())]);
+    let database = json!({
+        "name": "Orders", "database_type": "mysql", "host": "db.example.com", "port": 3306,
+        "database_name": "orders", "username": "backup", "password": "s3cret-pw",
+    });
+    let (status, answer) = world.call("POST", "/databases", &admin, Some(&database)).await;
+    assert_eq!(status, 201, "{answer}");
+    let path = format!("/databases/{}", answer["database"]["id"].as_str().unwrap());
+    let mut lines = Vec::new();
+    for (headers, change) in [
+        (&operator, json!({"name": "Orders 2", "host": "db.example.com", "port": 3306, "password": ""})),
+        (&operator, json!({"host": "elsewhere.example.com", "password": ""})),
+        (&operator, json!({"port": 3307})),
+        (&operator, json!({"host": "elsewhere.example.com", "password": "another"})),
+        (&admin, json!({"host": "third.example.com", "password": ""})),
+    ] {
+        let (status, answer) = world.call("PUT", &path, headers, Some(&change)).await;
+        let host = &answer["database"]["host"];
+        lines.push(format!("{status} {}", answer["error"].as_str().unwrap_or(&host.to_string())));
+    }
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    200 "db.example.com"
+    400 password: must be entered again for another server: only an administrator may move a database with the password that is stored
+    400 password: must be entered again for another server: only an administrator may move a database with the password that is stored
+    200 "elsewhere.example.com"
+    200 "third.example.com"
+    "#);
+}

@@ -158,9 +158,9 @@ async fn on_create() {
     {"tags":["a"]} -> 400 tags: must be an object of texts, not a list
     {"tags":{"a":1}} -> 400 tags: every value must be a text
     {"tags":null} -> 400 tags: must not be empty or null
-    {"id":"a_b"} -> 400 id: must be 1 to 64 letters, digits and hyphens
-    {"id":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx… -> 400 id: must be 1 to 64 letters, digits and hyphens
-    {"id":""} -> 400 id: must be 1 to 64 letters, digits and hyphens
+    {"id":"a_b"} -> 400 id: must be 1 to 64 lower-case letters, digits and hyphens
+    {"id":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx… -> 400 id: must be 1 to 64 lower-case letters, digits and hyphens
+    {"id":""} -> 400 id: must be 1 to 64 lower-case letters, digits and hyphens
     {"id":7} -> 400 id: must be a text, not 7
     {"password":""} -> 400 Missing: password.
     {"password":null} -> 400 Missing: password.
