@@ -41,7 +41,11 @@ pub(crate) async fn admit(
         Some(known) => Admitted { user: known.value, is_first_run: false },
         None => match newcomer(state, identity, &actor, now).await? {
             Some(admitted) => admitted,
-            None => return Err(refuse_stranger(state, identity, &actor, now).await?),
+            // Another request of the same person may have been let in meanwhile.
+            None => match state.storage.users.get(&identity.object_id).await? {
+                Some(known) => Admitted { user: known.value, is_first_run: false },
+                None => return Err(refuse_stranger(state, identity, &actor, now).await?),
+            },
         },
     };
     if !admitted.user.enabled {

@@ -72,7 +72,11 @@ impl Backups {
                     }
                 }
                 BackupState::Cancelled { run, .. } => {
-                    discard(blobs, &entity, &backup).await?;
+                    // It is cancelled. A file that stays has no record that counts, and is reported as such.
+                    if let Err(error) = discard(blobs, &entity, &backup).await {
+                        let error: &dyn std::error::Error = &error;
+                        tracing::warn!(error, backup_id = %backup.id, "the file of a cancelled backup stays");
+                    }
                     // Our own write, whose answer was lost on its way.
                     let ours = before.filter(|_| run.finished_at == Some(now));
                     let backup = Box::new(backup);
@@ -96,7 +100,11 @@ impl Backups {
             match self.table.merge(&key, &changed, &expect).await {
                 Ok(_) => {
                     backup.state = BackupState::Cancelled { run, reason: reason.map(str::to_owned) };
-                    discard(blobs, &entity, &backup).await?;
+                    // It is cancelled. A file that stays has no record that counts, and is reported as such.
+                    if let Err(error) = discard(blobs, &entity, &backup).await {
+                        let error: &dyn std::error::Error = &error;
+                        tracing::warn!(error, backup_id = %backup.id, "the file of a cancelled backup stays");
+                    }
                     return Ok(CancelOutcome::Cancelled { backup: Box::new(backup), before: status });
                 }
                 Err(error)

@@ -120,8 +120,18 @@ impl Engines {
     pub async fn update(&self, engine: &Engine, etag: &ETag) -> Result<ETag, StorageError> {
         match repository::update(&*self.table, engine, etag).await {
             Err(error) if error.kind() == StorageErrorKind::NotFound => {
-                let moved = self.insert(engine).await?;
                 let key = Key::new(engine::PARTITION, engine.id.as_str());
+                // Only what was read may move: an engine that was deleted meanwhile must not come back.
+                let Some(older) = self.older.get(&key).await? else { return Err(error) };
+                if older.etag.as_ref() != Some(etag) {
+                    return Err(StorageError::new(StorageErrorKind::Changed, "update", key.to_string()));
+                }
+                let moved = match self.insert(engine).await {
+                    Err(error) if error.kind() == StorageErrorKind::AlreadyExists => {
+                        return Err(StorageError::new(StorageErrorKind::Changed, "update", key.to_string()));
+                    }
+                    other => other?,
+                };
                 if let Err(error) = repository::delete(&*self.older, &key).await {
                     // The change is made. A take-over or the deletion of the engine removes what stays.
                     tracing::warn!(

@@ -176,6 +176,8 @@ async fn delete_backups(
     let mut result = Outcome::default();
     let mut containers = BTreeSet::from([storage.default_container().to_owned()]);
     containers.extend(database.backup_destination.as_ref().map(ToString::to_string));
+    // A backup that stays keeps all its files, the one with the roles of its server too.
+    let mut kept = Vec::new();
     for backup in storage.backups.list(&BackupFilter::of(&database.id)).await? {
         let blob = backup.artifact().map(|artifact| storage.locate(artifact));
         containers.extend(blob.as_ref().map(|blob| blob.container.clone()));
@@ -187,12 +189,13 @@ async fn delete_backups(
             Err(error) => {
                 let what = blob.map_or_else(|| format!("record {}", backup.id), |blob| blob.to_string());
                 note_removal(&mut result, &what, &error);
+                kept.extend(backup.artifact().into_iter().flat_map(|artifact| storage.locate_all(artifact)));
             }
         }
     }
     for container in &containers {
         for prefix in prefixes(&database.id) {
-            if let Err(error) = delete_files(state, container, &prefix, &mut result).await {
+            if let Err(error) = delete_files(state, container, &prefix, &kept, &mut result).await {
                 note(&mut result, &format!("{container}/{prefix}"), &error);
             }
         }
@@ -209,11 +212,12 @@ fn prefixes(id: &DatabaseId) -> Vec<String> {
     typed.chain(older).collect()
 }
 
-/// Deletes the files with a prefix; those that have been tried before and stayed are not tried again.
+/// Deletes the files with a prefix, but for those of backups that stay.
 async fn delete_files(
     state: &AppState,
     container: &str,
     prefix: &str,
+    kept: &[BlobAddress],
     result: &mut Outcome,
 ) -> Result<(), StorageError> {
     let mut marker = None;
@@ -221,8 +225,7 @@ async fn delete_files(
         let page = state.storage.blobs.list(container, prefix, marker.as_deref(), PAGE).await?;
         for blob in page.blobs {
             let blob = BlobAddress::new(container, blob.name);
-            let failed_before = format!("{blob}:");
-            if !result.errors.iter().any(|error| error.starts_with(&failed_before)) {
+            if !kept.contains(&blob) {
                 delete_file(state, &blob, result).await;
             }
         }

@@ -124,12 +124,18 @@ async fn queue(
     };
     let message_id = match send(state, &job, now).await {
         Ok(Sent::Message(id)) => id,
+        // A record that another request of the same key has made is not ours to take back: whoever made it
+        // was promised a backup.
         Ok(Sent::NotNeeded(earlier)) => {
-            take_back(state, &record).await;
+            if first {
+                take_back(state, &record).await;
+            }
             return Ok(already(*earlier));
         }
         Err(error) => {
-            take_back(state, &record).await;
+            if first {
+                take_back(state, &record).await;
+            }
             return Err(error.into());
         }
     };

@@ -56,7 +56,10 @@ pub(crate) async fn update(
         match state.storage.engines.update(&engine, &current.etag).await {
             // With If-Match, the next round finds another version and says so.
             Err(error)
-                if matches!(error.kind(), StorageErrorKind::Changed | StorageErrorKind::AlreadyExists) => {}
+                if matches!(
+                    error.kind(),
+                    StorageErrorKind::Changed | StorageErrorKind::AlreadyExists | StorageErrorKind::NotFound
+                ) => {}
             Err(error) => return Err(error.into()),
             Ok(etag) => {
                 state

@@ -52,7 +52,7 @@ struct Alert {
 
 /// Lists the alerts, newest failure first. A database has one, whatever is wrong with it.
 pub(crate) async fn alerts(State(state): State<AppState>, query: Query) -> Result<Json<Answer>, ApiError> {
-    let threshold = query.within("consecutive_failures", 1..=100)?.unwrap_or(2) as u64;
+    let threshold = query.clamped("consecutive_failures", 1..=100)?.unwrap_or(2) as u64;
     let _asking = state.storage.ask();
     let databases = state.storage.databases.list().await?;
     // While a long history is counted for the first time, failures of the last month are what is known.

@@ -37,7 +37,7 @@ fn anything() -> impl Strategy<Value = Value> {
         "null",
         "true",
         "0",
-        "1e9",
+        "1e9999999",
         "\u{1f468}\u{200d}\u{1f4bb}",
         "x' or PartitionKey ge '0",
     ]);
@@ -385,7 +385,7 @@ fn deletions_of_many() {
 /// Values that no number, day or name of a closed set can be.
 const NO_VALUES: [&str; 14] = [
     "-1",
-    "1e9",
+    "1e9999999",
     "0x10",
     "NaN",
     " 1",

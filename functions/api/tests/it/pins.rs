@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::models::BackupId;
-use shared::storage::{BlobAddress, BlobStore as _};
+use shared::storage::{BlobAddress, BlobStore as _, Table as _};
 
 use crate::support::{World, pretty};
 
@@ -53,6 +53,12 @@ async fn what_cannot_be_pinned_is_refused() {
 async fn a_pinned_backup_outlives_its_database() {
     let (world, id) = world().await;
     let other = world.completed("d-1", "2026-01-02T00:00:00Z", "backups", 10).await;
+    let roles = "mysql/d-1/20260101_000000.globals.sql.gz";
+    world.put(&BlobAddress::new("backups", roles), 5).await;
+    let history = world.table("backuphistory");
+    let row = history.rows().await.into_iter().find(|row| row.key.row.ends_with(id.as_str())).unwrap();
+    let named = [("globals_blob_name".to_owned(), roles.into())].into();
+    history.insert_or_merge(&row.key, &named).await.unwrap();
     world.expect(200, "POST", &format!("/backups/{id}/pin"), None).await;
     let answer = world.expect(200, "DELETE", "/databases/d-1?delete_backups=true", None).await;
     assert_eq!(answer["backups_deleted"]["deleted_files"], 1);
@@ -64,6 +70,7 @@ async fn a_pinned_backup_outlives_its_database() {
         world.blobs.properties(&BlobAddress::new("backups", name)).await.unwrap().is_some()
     };
     assert!(exists("mysql/d-1/20260101_000000.sql.gz").await);
+    assert!(exists(roles).await);
     assert!(!exists(&other.artifact().unwrap().blob_name).await);
     assert!(world.state.storage.backups.find(&id).await.unwrap().is_some());
 }
