@@ -112,7 +112,8 @@ fn record(seen: &Value) {
     let Some(path) = setting("TOY_RECORD") else { return };
     let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
     if let Ok(mut file) = file {
-        let _ = writeln!(file, "{seen}");
+        // One write, since another invocation may write down its own line at the same moment.
+        let _ = file.write_all(format!("{seen}\n").as_bytes());
     }
 }
 
