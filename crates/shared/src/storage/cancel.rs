@@ -50,8 +50,8 @@ impl Backups {
     ///
     /// A message that still comes for it finds it ended. A processor that works on it loses its claim at
     /// its next sign of life, or when it is about to commit. What an attempt that died had committed
-    /// without recording it is deleted; should this program die before that, a repeated cancellation
-    /// deletes it, although it answers that the backup has ended.
+    /// without recording it is deleted; should that fail, or this program die before, a repeated
+    /// cancellation deletes it, although it answers that the backup has ended.
     pub async fn cancel_because(
         &self,
         id: &BackupId,
@@ -72,11 +72,7 @@ impl Backups {
                     }
                 }
                 BackupState::Cancelled { run, .. } => {
-                    // It is cancelled. A file that stays has no record that counts, and is reported as such.
-                    if let Err(error) = discard(blobs, &entity, &backup).await {
-                        let error: &dyn std::error::Error = &error;
-                        tracing::warn!(error, backup_id = %backup.id, "the file of a cancelled backup stays");
-                    }
+                    discard_or_warn(blobs, &entity, &backup).await;
                     // Our own write, whose answer was lost on its way.
                     let ours = before.filter(|_| run.finished_at == Some(now));
                     let backup = Box::new(backup);
@@ -100,11 +96,7 @@ impl Backups {
             match self.table.merge(&key, &changed, &expect).await {
                 Ok(_) => {
                     backup.state = BackupState::Cancelled { run, reason: reason.map(str::to_owned) };
-                    // It is cancelled. A file that stays has no record that counts, and is reported as such.
-                    if let Err(error) = discard(blobs, &entity, &backup).await {
-                        let error: &dyn std::error::Error = &error;
-                        tracing::warn!(error, backup_id = %backup.id, "the file of a cancelled backup stays");
-                    }
+                    discard_or_warn(blobs, &entity, &backup).await;
                     return Ok(CancelOutcome::Cancelled { backup: Box::new(backup), before: status });
                 }
                 Err(error)
@@ -117,6 +109,15 @@ impl Backups {
             "cancel",
             format!("backup {id}, which keeps changing"),
         ))
+    }
+}
+
+/// Deletes the file of a backup that is cancelled by now, whatever becomes of the file: one that stays has
+/// no record that counts, and the health monitor reports it.
+async fn discard_or_warn(blobs: &dyn BlobStore, entity: &Entity, backup: &Backup) {
+    if let Err(error) = discard(blobs, entity, backup).await {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(error, backup_id = %backup.id, "the file of a cancelled backup stays");
     }
 }
 
