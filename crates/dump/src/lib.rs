@@ -55,6 +55,7 @@ pub use error::{DumpError, RestoreError, TargetState};
 pub use globals::restore_globals;
 pub use origin::Origin;
 pub use preflight::{Plan, preflight};
+pub use private::remove_left_behind;
 pub use remarks::Remarks;
 pub use restore::{Restored, restore};
 pub use server::{Probe, discover, probe};

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 
@@ -81,6 +82,12 @@ impl PrivateFolder {
     }
 }
 
+/// Removes what tools of processes that were killed have left behind: folders with passwords in them. Every
+/// tool that starts does the same; a program that starts need not wait for the first one.
+pub fn remove_left_behind() {
+    sweep(&std::env::temp_dir(), YOUNG);
+}
+
 /// Removes the folders that no living process has locked. Numbers of processes would not tell: they come
 /// again, and those of other containers are not seen from here.
 fn sweep(place: &Path, age: Duration) {
@@ -89,16 +96,23 @@ fn sweep(place: &Path, age: Duration) {
         if !entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX)) {
             continue;
         }
-        let is_old = entry
+        // Somebody else's folder can be neither opened nor removed, and need not be.
+        let Some(folder) = open(&entry.path()) else { continue };
+        let is_old = folder
             .metadata()
             .and_then(|folder| folder.modified())
             .is_ok_and(|changed| changed.elapsed().is_ok_and(|elapsed| elapsed >= age));
-        // Somebody else's folder can be neither opened nor removed, and need not be.
-        let Ok(folder) = File::open(entry.path()) else { continue };
         if is_old && folder.try_lock().is_ok() && fs::remove_dir_all(entry.path()).is_ok() {
             tracing::info!(folder = %entry.path().display(), "removed what a killed process had left behind");
         }
     }
+}
+
+/// Opens a folder. The place is for everybody, so anything may have such a name: a pipe, which would be
+/// waited for without an end, or a link to elsewhere, is not opened.
+fn open(path: &Path) -> Option<File> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
+    OpenOptions::new().read(true).custom_flags(flags.bits().try_into().ok()?).open(path).ok()
 }
 
 #[cfg(test)]
@@ -142,5 +156,17 @@ mod tests {
         drop(lock);
         sweep(place.path(), Duration::ZERO);
         assert!(!alive.exists());
+    }
+
+    #[test]
+    fn what_is_no_folder_is_neither_waited_for_nor_followed() {
+        let (place, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let at = |name: &str| place.path().join(name);
+        rustix::fs::mkfifoat(rustix::fs::CWD, at("dilux-tool-1-pipe"), rustix::fs::Mode::RUSR).unwrap();
+        fs::write(at("dilux-tool-1-file"), "").unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), at("dilux-tool-1-link")).unwrap();
+        sweep(place.path(), Duration::ZERO);
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 3);
+        assert!(elsewhere.path().exists());
     }
 }

@@ -156,7 +156,7 @@ async fn delete(
 ) {
     match remove(storage, database, record, verdict, now).await {
         Ok(()) => pruned.deleted += 1,
-        Err(error @ (RemovalError::Refused(_) | RemovalError::Pinned(_))) => {
+        Err(error @ (RemovalError::Refused(_) | RemovalError::Pinned(_) | RemovalError::Committing)) => {
             pruned.refused += 1;
             tracing::warn!(%error, backup_id = %record.id, database_id = %database.id, "a backup stays; the next run tries again");
         }

@@ -250,7 +250,7 @@ impl From<IdentityError> for ApiError {
 impl From<RemovalError> for ApiError {
     fn from(error: RemovalError) -> Self {
         match error {
-            RemovalError::Pinned(_) | RemovalError::Refused(_) => {
+            RemovalError::Pinned(_) | RemovalError::Refused(_) | RemovalError::Committing => {
                 Self::Conflict(sentence(&error.to_string()))
             }
             RemovalError::Storage(error) => error.into(),

@@ -36,6 +36,7 @@ fn main() -> ExitCode {
 async fn run(config: Config) -> Result<(), StartError> {
     let port = config.port.unwrap_or(DEFAULT_PORT);
     let state = AppState::new(config)?;
+    dump::remove_left_behind();
     state.storage.prepare_in_background(&state.clock);
     let audit = state.storage.audit.clone();
     tokio::spawn(warm_up(state.storage.clone(), state.clock.now()));

@@ -23,7 +23,7 @@ pub(crate) async fn free_name(
             "{}/{}/{}.{}",
             database.database_type,
             database.id,
-            at.format("%Y%m%d_%H%M%S"),
+            at.format(committed::NAMED_AT),
             compression.extension()
         );
         let is_free = async |name: &str| {
@@ -45,7 +45,7 @@ pub(crate) fn metadata_of(backup: &Backup, database: &Database) -> BTreeMap<Stri
     BTreeMap::from([
         (committed::JOB_ID.to_owned(), backup.job_id.to_string()),
         ("backup_id".to_owned(), backup.id.to_string()),
-        ("database_id".to_owned(), backup.database_id.to_string()),
+        (committed::DATABASE_ID.to_owned(), backup.database_id.to_string()),
         ("database_type".to_owned(), backup.database_type.to_string()),
         ("database_name".to_owned(), committed::ascii(database.database_name.as_str())),
         ("tier".to_owned(), tier.to_owned()),

@@ -79,7 +79,7 @@ async fn in_turn(state: &AppState, job: &BackupJob) -> Result<String, TurnError>
     }
     if let Some(backup) = state.storage.claims.ended(job).await.map_err(TurnError::Unasked)? {
         state.storage.places.give_up(&job.id).await;
-        return Ok(has_ended(job, &backup));
+        return has_ended(state, job, &backup).await.map_err(TurnError::Other);
     }
     match places::enter(state, job, state.clock.now()).await.map_err(TurnError::Unasked)? {
         Entry::Granted(places) => {
@@ -100,15 +100,22 @@ async fn in_place(state: &AppState, job: &BackupJob, places: &Places) -> Result<
     let now = state.clock.now();
     match state.storage.claims.claim(job, now).await.map_err(TurnError::Unasked)? {
         ClaimOutcome::Granted(claim) => work(state, job, *claim, places).await,
-        ClaimOutcome::Finished(backup) => Ok(has_ended(job, &backup)),
+        ClaimOutcome::Finished(backup) => has_ended(state, job, &backup).await,
         ClaimOutcome::Busy(until) => wait(state, job, until, now).await,
     }
     .map_err(TurnError::Other)
 }
 
-fn has_ended(job: &BackupJob, backup: &Backup) -> String {
+/// Tells that a job has nothing left to do. Whoever has cancelled it may have died before its file was
+/// deleted; it is deleted then, and the message comes again until it is.
+pub(crate) async fn has_ended(
+    state: &AppState,
+    job: &BackupJob,
+    backup: &Backup,
+) -> Result<String, StorageError> {
+    state.storage.backups.discard_cancelled(backup, &*state.storage.blobs).await?;
     tracing::info!(status = %backup.status(), "the job has ended already");
-    format!("job {} has ended already: {}", job.id, backup.status())
+    Ok(format!("job {} has ended already: {}", job.id, backup.status()))
 }
 
 /// Tells whether the record of a job is gone. The record is stored before the message is sent, so it was

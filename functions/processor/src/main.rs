@@ -29,6 +29,7 @@ fn main() -> ExitCode {
 async fn run(config: Config) -> Result<(), StartError> {
     let port = config.port.unwrap_or(DEFAULT_PORT);
     let state = AppState::new(config)?;
+    dump::remove_left_behind();
     state.storage.prepare_in_background(&state.clock);
     Ok(serve(app(state), ServeOptions::on_port(port)).await?)
 }

@@ -10,7 +10,7 @@ use shared::models::{Actor, Backup, BackupJob, Failure};
 use shared::storage::{ClaimError, ClaimOutcome, StorageError, StorageErrorKind, jobs};
 
 use crate::error::AttemptError;
-use crate::job::{audit_event, dropped, is_gone};
+use crate::job::{audit_event, dropped, has_ended, is_gone};
 use crate::recover::recover;
 use crate::state::AppState;
 
@@ -43,9 +43,7 @@ async fn end(state: &AppState, job: &BackupJob) -> Result<String, StorageError> 
     }
     let claim = match state.storage.claims.claim(job, now).await? {
         ClaimOutcome::Granted(claim) => claim,
-        ClaimOutcome::Finished(backup) => {
-            return Ok(format!("job {} has ended already: {}", job.id, backup.status()));
-        }
+        ClaimOutcome::Finished(backup) => return has_ended(state, job, &backup).await,
         // Somebody still works on this database: perhaps on this very job. It comes again.
         ClaimOutcome::Busy(until) => {
             let pause = (until - now).to_std().unwrap_or_default();

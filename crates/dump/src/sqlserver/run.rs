@@ -88,7 +88,9 @@ impl Session {
                 let said = String::from_utf8_lossy(line);
                 if is_end(&said) {
                     self.running.kill();
-                    let detail = format!("the client could not read what the server sent: {}", said.trim());
+                    self.stray.push(line);
+                    let said = self.stray.said().shown();
+                    let detail = format!("the client could not read what the server sent: {said}");
                     return Err(DumpError::ConnectionFailed { server: self.target.server(), detail });
                 }
                 if !line.trim_ascii().is_empty() && !is_harmless(&said) {

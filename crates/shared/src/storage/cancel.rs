@@ -7,12 +7,12 @@
 use chrono::{DateTime, Utc};
 
 use super::backups::Backups;
-use super::committed::committed;
+use super::committed::is_of;
 use super::repository::unreadable;
 use super::rows::{self, Reader, Row as _};
 use super::table::{Entity, Expect};
 use super::{BlobAddress, BlobStore, StorageError, StorageErrorKind};
-use crate::models::{Backup, BackupId, BackupState, BackupStatus, Run};
+use crate::models::{Backup, BackupId, BackupState, BackupStatus, Globals, Run};
 
 /// How often a record is looked at again that changes at the same time, by signs of life mostly.
 const TRIES: usize = 10;
@@ -50,8 +50,9 @@ impl Backups {
     ///
     /// A message that still comes for it finds it ended. A processor that works on it loses its claim at
     /// its next sign of life, or when it is about to commit. What an attempt that died had committed
-    /// without recording it is deleted; should that fail, or this program die before, a repeated
-    /// cancellation deletes it, although it answers that the backup has ended.
+    /// without recording it is deleted; should that fail, or this program die before, it is deleted by
+    /// [`Backups::discard_cancelled`], or by a repeated cancellation, although that answers that the
+    /// backup has ended.
     pub async fn cancel_because(
         &self,
         id: &BackupId,
@@ -110,23 +111,44 @@ impl Backups {
             format!("backup {id}, which keeps changing"),
         ))
     }
-}
 
-/// Deletes the file of a backup that is cancelled by now, whatever becomes of the file: one that stays has
-/// no record that counts, and the health monitor reports it.
-async fn discard_or_warn(blobs: &dyn BlobStore, entity: &Entity, backup: &Backup) {
-    if let Err(error) = discard(blobs, entity, backup).await {
-        let error: &dyn std::error::Error = &error;
-        tracing::warn!(error, backup_id = %backup.id, "the file of a cancelled backup stays");
+    /// Deletes what an attempt has stored for a backup that was cancelled since. A backup that has not
+    /// ended so keeps its files.
+    pub async fn discard_cancelled(
+        &self,
+        backup: &Backup,
+        blobs: &dyn BlobStore,
+    ) -> Result<(), StorageError> {
+        let Some(entity) = self.table.get(&backup.entity().key).await? else { return Ok(()) };
+        let stored = Backup::from_entity(&entity).map_err(unreadable)?;
+        if stored.status() == BackupStatus::Cancelled {
+            discard(blobs, &entity, &stored).await?;
+        }
+        Ok(())
     }
 }
 
-/// Deletes what an attempt had committed at the planned place. Its record has ended, so nobody else
-/// will look for it, and no attempt can commit any more.
+/// Deletes the files of a backup that is cancelled by now. That it is cancelled holds even where a file
+/// stays: the processor deletes it when the message of the job comes, and the health monitor reports it
+/// after a day, because no record that counts names it.
+async fn discard_or_warn(blobs: &dyn BlobStore, entity: &Entity, backup: &Backup) {
+    if let Err(error) = discard(blobs, entity, backup).await {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(error, backup_id = %backup.id, "a file of a cancelled backup stays for now");
+    }
+}
+
+/// Deletes what an attempt had committed at the planned place, and what it had stored beside that. Its
+/// record has ended, so nobody else will look for it, and no attempt can commit any more.
 async fn discard(blobs: &dyn BlobStore, entity: &Entity, backup: &Backup) -> Result<(), StorageError> {
     let Some(planned) = rows::planned_blob(entity) else { return Ok(()) };
-    if committed(blobs, backup, &planned).await?.is_some() {
-        blobs.delete(&BlobAddress::from(&planned)).await?;
+    let dump = BlobAddress::from(&planned);
+    let beside = BlobAddress::new(&dump.container, Globals::beside(&dump.name));
+    // The dump goes first: what lies beside it is worth nothing alone.
+    for file in [dump, beside] {
+        if is_of(blobs, backup, &file).await? {
+            blobs.delete(&file).await?;
+        }
     }
     Ok(())
 }

@@ -116,6 +116,7 @@ async fn what_a_dead_attempt_had_committed_is_deleted() {
         let mut claim = world.granted(&job("1"), at(0)).await;
         world.claims.plan(&mut claim, &planned("a")).await.unwrap();
         commit(&blobs, "a", "1").await;
+        commit(&blobs, "a.globals", "1").await;
         commit(&blobs, "of another job", "2").await;
         drop(claim);
         let mut faulty = super::FaultyBlobs::new(blobs.clone());
@@ -125,13 +126,31 @@ async fn what_a_dead_attempt_had_committed_is_deleted() {
         // That its file stays for now makes it no less cancelled.
         let cancelled = backups(&world).cancel(&id(), &faulty, at(5)).await.unwrap();
         assert!(matches!(cancelled, CancelOutcome::Cancelled { .. }), "{cancelled:?}");
-        assert_eq!(names(&blobs).await.len(), 1 + usize::from(dies));
+        assert_eq!(names(&blobs).await.len(), if dies { 3 } else { 1 });
         assert_eq!(world.record().await.status(), BackupStatus::Cancelled);
-        // Repeated, it has ended, and the blob is gone.
-        let again = backups(&world).cancel(&id(), &faulty, at(6)).await.unwrap();
-        assert!(matches!(again, CancelOutcome::Finished(_)), "{again:?}");
+        // Its file is no file of the history, and goes when the message of the job comes.
+        assert_eq!(backups(&world).known_files().await.unwrap().planned, []);
+        let record = world.record().await;
+        backups(&world).discard_cancelled(&record, &blobs).await.unwrap();
         assert_eq!(names(&blobs).await, ["of another job"]);
+        // Repeated, it has ended.
+        let again = backups(&world).cancel(&id(), &blobs, at(6)).await.unwrap();
+        assert!(matches!(again, CancelOutcome::Finished(_)), "{again:?}");
     }
+}
+
+#[tokio::test]
+async fn a_backup_that_was_not_cancelled_keeps_its_file() {
+    let (world, blobs) = (World::new(), MemoryBlobs::default());
+    let mut claim = world.granted(&job("1"), at(0)).await;
+    world.claims.plan(&mut claim, &planned("a")).await.unwrap();
+    commit(&blobs, "a", "1").await;
+    let record = world.record().await;
+    backups(&world).discard_cancelled(&record, &blobs).await.unwrap();
+    world.claims.complete(claim, artifact(), at(5)).await.unwrap();
+    let record = world.record().await;
+    backups(&world).discard_cancelled(&record, &blobs).await.unwrap();
+    assert_eq!(names(&blobs).await, ["a"]);
 }
 
 #[tokio::test]

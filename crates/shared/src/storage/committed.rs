@@ -11,6 +11,12 @@ use crate::models::{Artifact, Backup, Consistency, Globals, PlannedBlob, Warning
 /// The metadata name of the job that a blob belongs to.
 pub const JOB_ID: &str = "job_id";
 
+/// The metadata name of the database that a blob is a backup of.
+pub const DATABASE_ID: &str = "database_id";
+
+/// How the second of a dump's making is written in the name of its blob, as `chrono` spells it.
+pub const NAMED_AT: &str = "%Y%m%d_%H%M%S";
+
 /// The metadata name of the SHA-256 of a blob's bytes.
 pub const SHA256: &str = "sha256";
 
@@ -69,6 +75,17 @@ pub async fn committed(
         globals,
         ..artifact(blobs, planned, properties.bytes, sha256)
     }))
+}
+
+/// Tells whether a file is there that an attempt at the job of this backup has stored.
+pub(super) async fn is_of(
+    blobs: &dyn BlobStore,
+    backup: &Backup,
+    file: &BlobAddress,
+) -> Result<bool, StorageError> {
+    let found = blobs.properties(file).await?;
+    let job = found.as_ref().and_then(|properties| properties.metadata.get(JOB_ID));
+    Ok(job.is_some_and(|job| job == backup.job_id.as_str()))
 }
 
 /// The metadata names of what is stored beside a dump.

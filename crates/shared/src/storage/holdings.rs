@@ -71,7 +71,8 @@ fn counted_once(records: Vec<Record>) -> Vec<Record> {
 pub struct KnownFiles {
     /// Those of completed backups.
     pub stored: Vec<(BackupId, Artifact)>,
-    /// Those that unfinished backups, or ones that have failed, were to have. They may be there.
+    /// Those that unfinished backups, or ones that have failed, were to have. They may be there. A
+    /// cancelled one has none: what is still there of it is left over.
     pub planned: Vec<PlannedBlob>,
 }
 
@@ -94,8 +95,10 @@ impl Backups {
         loop {
             let page = self.table.query(&query, from.as_ref()).await?;
             for entity in &page.entities {
-                known.planned.extend(planned_blob(entity));
                 let row = Reader(entity);
+                if row.text("status") != Some(BackupStatus::Cancelled.as_str()) {
+                    known.planned.extend(planned_blob(entity));
+                }
                 if row.text("status") == Some(BackupStatus::Completed.as_str())
                     && let (Ok(id), Ok(Some(artifact))) = (id_in(&entity.key.row).parse(), artifact(&row))
                 {

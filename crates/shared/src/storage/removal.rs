@@ -7,7 +7,7 @@
 use chrono::{DateTime, Utc};
 
 use super::marks::MarkError;
-use super::{Storage, StorageError, StorageErrorKind};
+use super::{CancelOutcome, Storage, StorageError, StorageErrorKind};
 use crate::models::{Backup, Pin, Refusal};
 
 /// What was deleted.
@@ -25,6 +25,9 @@ pub enum RemovalError {
     /// Somebody wants it kept.
     #[error("the backup is pinned by {}", .0.by)]
     Pinned(Pin),
+    /// Its file is being committed; it is complete in a moment, or found to be dead.
+    #[error("the backup is being completed at this moment; delete it in a minute")]
+    Committing,
     /// Storage protects the file; the record says so too.
     #[error("{}", .0.reason)]
     Refused(Refusal),
@@ -35,7 +38,11 @@ pub enum RemovalError {
 
 impl Storage {
     /// Deletes a backup: its file with what lies beside it, then its record.
+    ///
+    /// One that has not ended is cancelled first: whoever works on it could store a file otherwise that
+    /// nobody knows of.
     pub async fn remove(&self, backup: &Backup, now: DateTime<Utc>) -> Result<Removed, RemovalError> {
+        let backup = &self.ended(backup, now).await?;
         match self.backups.begin_deletion(backup, now).await {
             Err(MarkError::Pinned(pin)) => return Err(RemovalError::Pinned(pin)),
             Err(MarkError::Storage(error)) => return Err(error.into()),
@@ -54,6 +61,19 @@ impl Storage {
         }
         let record = self.backups.delete(backup).await?;
         Ok(Removed { file, record })
+    }
+
+    /// Ends a backup that has not ended.
+    async fn ended(&self, backup: &Backup, now: DateTime<Utc>) -> Result<Backup, RemovalError> {
+        if backup.is_finished() {
+            return Ok(backup.clone());
+        }
+        let reason = Some("it was deleted before it ended");
+        match self.backups.cancel_because(&backup.id, reason, &*self.blobs, now).await? {
+            CancelOutcome::Cancelled { backup, .. } | CancelOutcome::Finished(backup) => Ok(*backup),
+            CancelOutcome::Committing => Err(RemovalError::Committing),
+            CancelOutcome::NotFound => Ok(backup.clone()),
+        }
     }
 
     /// Notes on the record that storage protects the file.

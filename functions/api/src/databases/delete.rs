@@ -5,14 +5,14 @@ use std::error::Error;
 
 use axum::Json;
 use axum::extract::State;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::Serialize;
 use shared::models::{
     Actor, AuditAction, AuditEvent, AuditResource, BackupStatus, Database, DatabaseId, DatabaseType, EngineId,
 };
 use shared::storage::table::ETag;
 use shared::storage::{
-    BackupFilter, BlobAddress, CancelOutcome, RemovalError, Removed, StorageError, Versioned,
+    BackupFilter, Blob, BlobAddress, CancelOutcome, RemovalError, Removed, StorageError, Versioned, committed,
 };
 
 use super::create::forget_password;
@@ -194,8 +194,10 @@ async fn delete_backups(
         }
     }
     for container in &containers {
-        for prefix in prefixes(&database.id) {
-            if let Err(error) = delete_files(state, container, &prefix, &kept, &mut result).await {
+        let leftovers =
+            Leftovers { id: &database.id, container, is_ours: container == storage.default_container() };
+        for prefix in leftovers.prefixes() {
+            if let Err(error) = delete_files(state, &leftovers, &prefix, &kept, &mut result).await {
                 note(&mut result, &format!("{container}/{prefix}"), &error);
             }
         }
@@ -203,28 +205,56 @@ async fn delete_backups(
     Ok(result)
 }
 
-/// Returns the folders that belong to a database alone: one for each type that it may have had, and
-/// the one of earlier systems, which began with the id. An id that is the name of a type has no such
-/// folder: the files of all databases of the type are in it.
-fn prefixes(id: &DatabaseId) -> Vec<String> {
-    let typed = DatabaseType::ALL.iter().map(|kind| format!("{kind}/{id}/"));
-    let older = id.as_str().parse::<DatabaseType>().is_err().then(|| format!("{id}/"));
-    typed.chain(older).collect()
+/// The files of a database in a container that no record tells of.
+struct Leftovers<'a> {
+    id: &'a DatabaseId,
+    container: &'a str,
+    /// Whether the container is the one of this service, in which nobody else has files. The others are
+    /// named by whoever configures a database, and so is its id: nothing but a backup of that very database
+    /// is deleted there.
+    is_ours: bool,
 }
 
-/// Deletes the files with a prefix, but for those of backups that stay.
+impl Leftovers<'_> {
+    /// Returns the folders that belong to the database alone: one for each type that it may have had, and
+    /// the one of earlier systems, which began with the id. An id that is the name of a type has no such
+    /// folder: the files of all databases of the type are in it.
+    fn prefixes(&self) -> Vec<String> {
+        let typed = DatabaseType::ALL.iter().map(|kind| format!("{kind}/{}/", self.id));
+        let is_kind = self.id.as_str().parse::<DatabaseType>().is_ok();
+        let older = (self.is_ours && !is_kind).then(|| format!("{}/", self.id));
+        typed.chain(older).collect()
+    }
+
+    /// Tells whether a file in such a folder is a backup of the database: it says so itself, or it is called
+    /// as this service and the earlier ones call theirs.
+    fn contains(&self, blob: &Blob) -> bool {
+        match blob.properties.metadata.get(committed::DATABASE_ID) {
+            Some(id) => id == self.id.as_str(),
+            None => self.is_ours || blob.name.rsplit('/').next().is_some_and(is_dump_name),
+        }
+    }
+}
+
+/// Tells whether a file is called as dumps are: the second of its making, and its format.
+fn is_dump_name(file: &str) -> bool {
+    file.split_once(".sql")
+        .is_some_and(|(at, _)| NaiveDateTime::parse_from_str(at, committed::NAMED_AT).is_ok())
+}
+
+/// Deletes the files of the database with a prefix, but for those of backups that stay.
 async fn delete_files(
     state: &AppState,
-    container: &str,
+    leftovers: &Leftovers<'_>,
     prefix: &str,
     kept: &[BlobAddress],
     result: &mut Outcome,
 ) -> Result<(), StorageError> {
     let mut marker = None;
     loop {
-        let page = state.storage.blobs.list(container, prefix, marker.as_deref(), PAGE).await?;
-        for blob in page.blobs {
-            let blob = BlobAddress::new(container, blob.name);
+        let page = state.storage.blobs.list(leftovers.container, prefix, marker.as_deref(), PAGE).await?;
+        for blob in page.blobs.into_iter().filter(|blob| leftovers.contains(blob)) {
+            let blob = BlobAddress::new(leftovers.container, blob.name);
             if !kept.contains(&blob) {
                 delete_file(state, &blob, result).await;
             }
@@ -247,7 +277,9 @@ async fn delete_file(state: &AppState, blob: &BlobAddress, result: &mut Outcome)
 /// Notes which backup stays. What a person wants kept, or storage protects, stays for that reason.
 fn note_removal(result: &mut Outcome, what: &str, error: &RemovalError) {
     match error {
-        RemovalError::Pinned(_) | RemovalError::Refused(_) => result.errors.push(format!("{what}: {error}")),
+        RemovalError::Pinned(_) | RemovalError::Refused(_) | RemovalError::Committing => {
+            result.errors.push(format!("{what}: {error}"));
+        }
         RemovalError::Storage(error) => note(result, what, error),
     }
 }

@@ -17,6 +17,10 @@ use crate::json::{Given, Members, require};
 use crate::requests::dump_options::DumpOptionFields;
 use crate::requests::tls::TlsFields;
 
+/// How the names of the containers begin in which the Functions host keeps its keys and notes.
+/// <https://learn.microsoft.com/azure/azure-functions/storage-considerations>
+const HOST_CONTAINERS: &str = "azure-webjobs-";
+
 /// The members of a body that describes a database.
 #[derive(Debug, Clone)]
 pub(crate) struct DatabaseFields {
@@ -80,7 +84,7 @@ impl DatabaseFields {
             enabled: body.flag("enabled")?,
             schedule: body.parsed("schedule")?,
             retention_days: body.number("retention_days", 1..=3650)?,
-            backup_destination: body.parsed("backup_destination")?,
+            backup_destination: destination(body)?,
             compression: body.flag("compression")?,
             options: DumpOptionFields::read(body)?,
             tags: body.labels("tags")?,
@@ -210,6 +214,18 @@ impl DatabaseFields {
         };
         settled(Draft { database, new_password })
     }
+}
+
+/// Reads the container; those of the Functions host are refused.
+fn destination(body: &Members) -> Result<Given<ContainerName>, ApiError> {
+    let container: Given<ContainerName> = body.parsed("backup_destination")?;
+    if let Given::Value(name) = &container
+        && name.as_str().starts_with(HOST_CONTAINERS)
+    {
+        let text = "must not begin with azure-webjobs-, which are the containers of Azure Functions";
+        return Err(ApiError::field("backup_destination", text));
+    }
+    Ok(container)
 }
 
 /// Reads the id that a client wishes for a new database.

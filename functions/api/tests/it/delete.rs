@@ -1,11 +1,13 @@
 //! Deleting a database, with and without its backups.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
 use shared::models::BackupStatus;
 use shared::storage::{
-    BackupFilter, BlobAddress, BlobCall, BlobStore as _, Fault, FaultyBlobs, Life, StorageErrorKind,
+    BackupFilter, BlobAddress, BlobCall, BlobStore as _, ClaimOutcome, CommitOptions, Fault, FaultyBlobs,
+    Life, StorageErrorKind, committed, jobs,
 };
 
 use crate::support::{self, World, pretty};
@@ -107,6 +109,55 @@ async fn a_file_that_stays_keeps_its_record_and_is_named() {
     2 records
     ");
     world.expect(404, "GET", "/databases/d-1", None).await;
+}
+
+#[tokio::test]
+async fn in_a_container_of_somebody_else_nothing_goes_but_backups_of_the_database() {
+    let world = with_backups().await;
+    for name in ["d-1/2025/report.pdf", "mysql/d-1/notes.sql", "mysql/d-1/20260101_000000.txt"] {
+        world.put(&BlobAddress::new("own", name), 5).await;
+    }
+    // This one says itself what it is of.
+    let of_another = BTreeMap::from([(committed::DATABASE_ID.to_owned(), "d-3".to_owned())]);
+    let claimed = BlobAddress::new("own", "mysql/d-1/20260101_000001.sql.gz");
+    world.blobs.stage(&claimed, b"one", "x".into()).await.unwrap();
+    let options = CommitOptions { metadata: of_another, ..CommitOptions::default() };
+    world.blobs.commit(&claimed, &[b"one".to_vec()], &options).await.unwrap();
+    world.expect(200, "DELETE", "/databases/d-1?delete_backups=true", None).await;
+    insta::assert_snapshot!(left(&world).await, @"
+    backups/mysql/d-10/20260101_000000.sql.gz
+    backups/mysql/d-2/20260203_020000.sql.gz
+    own/d-1/2025/report.pdf
+    own/mysql/d-1/20260101_000000.txt
+    own/mysql/d-1/20260101_000001.sql.gz
+    own/mysql/d-1/notes.sql
+    1 records
+    ");
+}
+
+#[tokio::test]
+async fn containers_of_the_functions_host_are_no_destination() {
+    let world = World::new();
+    world.create_database("d-1", json!({})).await;
+    let body = json!({"backup_destination": "azure-webjobs-secrets"});
+    let answer = world.expect(400, "PUT", "/databases/d-1", Some(&body)).await;
+    assert!(answer["error"].as_str().unwrap().contains("backup_destination"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_backup_that_is_being_completed_stays_and_its_record_too() {
+    let world = World::new();
+    world.create_database("d-1", json!({})).await;
+    world.expect(202, "POST", "/databases/d-1/backup", None).await;
+    let job = jobs::decode(&world.queue.take()[0].0, support::at(support::NOW)).unwrap();
+    let claims = &world.state.storage.claims;
+    let outcome = claims.claim(&job, support::at(support::NOW)).await.unwrap();
+    let ClaimOutcome::Granted(mut claim) = outcome else { panic!("{outcome:?}") };
+    claims.begin_commit(&mut claim, support::at(support::NOW)).await.unwrap();
+    let answer = world.expect(200, "DELETE", "/databases/d-1?delete_backups=true", None).await;
+    let errors = answer["backups_deleted"]["errors"].as_array().unwrap();
+    assert!(errors[0].as_str().unwrap().contains("is being completed at this moment"), "{answer}");
+    assert_eq!(statuses(&world).await, [BackupStatus::InProgress]);
 }
 
 #[tokio::test]

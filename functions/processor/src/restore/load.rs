@@ -188,7 +188,7 @@ pub(super) async fn was_exchanged(state: &AppState, restore: &Restore) -> Option
 /// Lets everybody into the old database again, which an exchange that broke off has left in its place.
 pub(super) async fn let_everybody_in(state: &AppState, record: &Record<'_>) {
     let restore = record.restore().await;
-    if restore.mode != RestoreMode::Replace {
+    if restore.mode != RestoreMode::Replace || !restore.database_type.is_sql_server() {
         return;
     }
     let done = async {
