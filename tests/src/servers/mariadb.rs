@@ -1,8 +1,8 @@
 //! A private MariaDB server.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use dump::Target;
 use shared::models::{DatabaseType, Tls};
 
-use super::Certificates;
 use super::guardian::{as_user, folder, run, start};
+use super::{Certificates, Lock};
 use crate::api;
 use crate::stack::free_port;
 
@@ -116,15 +116,8 @@ impl Server {
     /// Locks a table until the value is dropped, so that a dump stands still when it comes to it.
     pub fn lock(&self, database: &str, table: &str) -> Lock {
         let mut client = self.client(database);
-        client.arg("--unbuffered").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut client = client.spawn().unwrap();
-        let mut stdin = client.stdin.take().unwrap();
-        writeln!(stdin, "LOCK TABLES {} WRITE; SELECT 'locked';", name(table)).unwrap();
-        stdin.flush().unwrap();
-        let mut line = String::new();
-        BufReader::new(client.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(line, "locked\n");
-        Lock { client, _stdin: stdin }
+        client.arg("--unbuffered");
+        Lock::take(&mut client, &format!("LOCK TABLES {} WRITE; SELECT 'locked';", name(table)))
     }
 
     /// Returns the database as the target of a user with all rights.
@@ -196,20 +189,6 @@ impl Server {
         client.args(["--batch", "--comments", "--skip-column-names", "--max-allowed-packet=64M"]);
         client.arg(format!("--socket={}", self.socket.display())).arg(format!("--database={database}"));
         client
-    }
-}
-
-/// A lock on a table. Ends with the value.
-pub struct Lock {
-    client: Child,
-    _stdin: ChildStdin,
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // The server frees the lock when the connection is gone.
-        let _ = self.client.kill();
-        let _ = self.client.wait();
     }
 }
 

@@ -6,8 +6,10 @@
 
 mod certificates;
 mod guardian;
+mod lock;
 pub mod mariadb;
 pub mod postgresql;
 
 pub use certificates::Certificates;
 pub use guardian::assert_same;
+pub use lock::Lock;

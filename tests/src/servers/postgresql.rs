@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use dump::Target;
 use shared::models::{DatabaseType, Tls};
 
-use super::Certificates;
 use super::guardian::{as_user, folder, run, start};
+use super::{Certificates, Lock};
 use crate::api;
 use crate::stack::free_port;
 
@@ -86,6 +86,14 @@ impl Server {
     /// Makes an empty database.
     pub fn create(&self, database: &str) {
         self.sql("postgres", &format!("CREATE DATABASE {} TEMPLATE template0;", name(database)));
+    }
+
+    /// Lets nobody read the large objects of a database, which come last in a dump, as long as the value is
+    /// there. `pg_dump` locks all tables at its beginning, so no lock on one makes it stand still in its
+    /// middle.
+    pub fn lock_large_objects(&self, database: &str) -> Lock {
+        let statements = "BEGIN; LOCK TABLE pg_catalog.pg_largeobject; SELECT 'locked';";
+        Lock::take(&mut self.client(database), statements)
     }
 
     /// Returns what a configuration needs to know of the server.

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use end_to_end::servers::mariadb;
+use end_to_end::api::Server;
+use end_to_end::servers::{Lock, mariadb, postgresql};
 use end_to_end::stack::Stack;
 use serde_json::{Value, json};
 use shared::storage::Storage;
@@ -20,12 +21,17 @@ const ROWS: &str = "
     CREATE TABLE z_last (id INT PRIMARY KEY);
     INSERT INTO z_last VALUES (1), (2), (3);";
 
+const ROWS_OF_POSTGRESQL: &str = "
+    CREATE TABLE a_first (id INT PRIMARY KEY, v TEXT);
+    INSERT INTO a_first SELECT n, concat(sha512(random()::text::bytea), sha512(random()::text::bytea), sha512(random()::text::bytea), sha512(random()::text::bytea)) FROM generate_series(1, 40000) n;
+    SELECT lo_from_bytea(0, 'the last one');";
+
 /// A backup that stands still in the middle of its dump.
 pub(crate) struct Standing {
     pub(crate) stack: Stack,
     pub(crate) database: String,
     pub(crate) job: String,
-    pub(crate) lock: mariadb::Lock,
+    pub(crate) lock: Lock,
 }
 
 impl Standing {
@@ -47,7 +53,20 @@ impl Standing {
         server.create(name);
         server.sql(name, ROWS);
         let lock = server.lock(name, "z_last");
-        let database = stack.api.create_database_with(name, &server.as_client(), name, more).await;
+        Self::in_the_middle(stack, name, &server.as_client(), more, lock).await
+    }
+
+    /// The same on PostgreSQL.
+    async fn start_on_postgresql(name: &str) -> Self {
+        let server = postgresql::Server::get();
+        server.create(name);
+        server.sql(name, ROWS_OF_POSTGRESQL);
+        let lock = server.lock_large_objects(name);
+        Self::in_the_middle(Stack::start().await, name, &server.as_client(), json!({}), lock).await
+    }
+
+    async fn in_the_middle(stack: Stack, name: &str, server: &Server, more: Value, lock: Lock) -> Self {
+        let database = stack.api.create_database_with(name, server, name, more).await;
         let job = stack.api.trigger(&database).await;
         stack
             .api
@@ -67,7 +86,8 @@ impl Standing {
         let blobs = self.stack.blobs().await;
         assert_eq!(blobs, [record["blob_name"].as_str().unwrap()]);
         let sql = gunzip(&self.stack.api.download(&blobs[0]).await);
-        assert!(String::from_utf8_lossy(&sql[sql.len() - 200..]).contains("-- Dump completed"));
+        let end = String::from_utf8_lossy(&sql[sql.len() - 200..]);
+        assert!(end.contains("-- Dump completed") || end.contains("-- PostgreSQL database dump complete"));
         assert!(record["retry_count"].as_u64() > Some(0), "{record}");
     }
 }
@@ -110,6 +130,27 @@ async fn a_killed_processor_takes_its_dump_tool_along_and_the_job_is_redelivered
     // The dead one held the only place on the server, which the job needs again.
     let standing = Standing::start_in_the_only_place("e2e_kill_processor").await;
     let tool = standing.stack.dump_tool().await;
+    standing.stack.app("processor").await.kill();
+    let end = tokio::time::Instant::now() + Duration::from_secs(10);
+    while tool.is_alive() {
+        assert!(tokio::time::Instant::now() < end, "the dump tool outlives its processor");
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(standing.stack.blobs().await.is_empty());
+    standing.end_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_dump_of_postgresql_is_retried_and_dies_with_its_processor() {
+    let standing = Standing::start_on_postgresql("e2e_kill_pg_dump").await;
+    standing.stack.dump_tool().await.kill();
+    let again = |record: &Value| {
+        record["retry_count"].as_u64() == Some(1) && record["bytes_uploaded"].as_u64() > Some(4 << 20)
+    };
+    standing.stack.api.wait_for(&standing.database, &standing.job, again).await;
+    assert!(standing.stack.blobs().await.is_empty());
+    let tool = standing.stack.dump_tool().await;
+    assert_eq!(tool.name, "pg_dump");
     standing.stack.app("processor").await.kill();
     let end = tokio::time::Instant::now() + Duration::from_secs(10);
     while tool.is_alive() {

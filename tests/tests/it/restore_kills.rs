@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use end_to_end::api::{PATIENCE, Server, text};
-use end_to_end::servers::{assert_same, mariadb, postgresql};
+use end_to_end::servers::{Lock, assert_same, mariadb, postgresql};
 use end_to_end::stack::Stack;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -86,7 +86,7 @@ impl Kind {
 
     /// Waits until the server stands still in the middle of the load into this database, or, without a name,
     /// into one beside another.
-    async fn standing(self, into: &str) -> Option<mariadb::Lock> {
+    async fn standing(self, into: &str) -> Option<Lock> {
         let end = Instant::now() + PATIENCE;
         let wait = async |query: &str| {
             while self.ask(query) != "1" {
