@@ -138,6 +138,11 @@ impl Stack {
         self.wait_for_process(&[name]).await
     }
 
+    /// Returns all processes below the host, at this moment.
+    pub fn processes(&self) -> Vec<Process> {
+        self.host.as_ref().map(|host| descendants(host.id())).unwrap_or_default()
+    }
+
     /// Returns the dump tool that runs.
     pub async fn dump_tool(&self) -> Process {
         self.wait_for_process(&["mysqldump", "mariadb-dump", "pg_dump"]).await

@@ -15,13 +15,13 @@ use tokio::time::sleep;
 use crate::plain_tools::gunzip;
 
 /// More than the first block after compression: random digits halve at best.
-const ROWS: &str = "
+pub(crate) const ROWS: &str = "
     CREATE TABLE a_first (id INT PRIMARY KEY AUTO_INCREMENT, v TEXT);
     INSERT INTO a_first (v) SELECT CONCAT(SHA2(RAND(), 512), SHA2(RAND(), 512), SHA2(RAND(), 512), SHA2(RAND(), 512)) FROM seq_1_to_40000;
     CREATE TABLE z_last (id INT PRIMARY KEY);
     INSERT INTO z_last VALUES (1), (2), (3);";
 
-const ROWS_OF_POSTGRESQL: &str = "
+pub(crate) const ROWS_OF_POSTGRESQL: &str = "
     CREATE TABLE a_first (id INT PRIMARY KEY, v TEXT);
     INSERT INTO a_first SELECT n, concat(sha512(random()::text::bytea), sha512(random()::text::bytea), sha512(random()::text::bytea), sha512(random()::text::bytea)) FROM generate_series(1, 40000) n;
     SELECT lo_from_bytea(0, 'the last one');";
