@@ -11,6 +11,7 @@ mod main_job;
 mod memory;
 mod places;
 mod plain_tools;
+mod public_samples;
 mod random_kills;
 mod restore;
 mod restore_kills;

@@ -4,11 +4,12 @@
 //! one record that has ended, every completed one has one whole file, and there is no other file.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use end_to_end::servers::{mariadb, postgresql};
 use end_to_end::stack::Stack;
 use serde_json::Value;
+use shared::clock::Clock;
 use tokio::time::sleep;
 
 use crate::kills::{Blobs as _, ROWS, ROWS_OF_POSTGRESQL};
@@ -23,8 +24,7 @@ struct Chance(u64);
 
 impl Chance {
     fn new() -> Self {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-        Self(u64::from(now.subsec_nanos()) | 1)
+        Self(u64::from(Clock::system().now().timestamp_subsec_nanos()) | 1)
     }
 
     fn below(&mut self, limit: usize) -> usize {

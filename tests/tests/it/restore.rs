@@ -14,6 +14,8 @@ use shared::config::{Config, Source};
 use shared::storage::{BlobAddress, CommitOptions, Storage};
 use tokio::time::{Instant, sleep};
 
+use crate::plain_tools::gunzip;
+
 async fn restored(stack: &Stack, backup: &Value, wish: Value) -> Value {
     let path = format!("/backups/{}/restore", text(&backup["id"]));
     let checks = stack.api.expect(200, "POST", &format!("{path}/check"), Some(wish.clone())).await;
@@ -33,7 +35,7 @@ async fn restored(stack: &Stack, backup: &Value, wish: Value) -> Value {
 }
 
 /// Backs a database up, loads it into a new one of an engine, and then in the place of another.
-async fn goes_and_comes(client: &Server, name: &str, old: &str) -> Stack {
+pub(crate) async fn goes_and_comes(client: &Server, name: &str, old: &str) -> Stack {
     let stack = Stack::start().await;
     let more = json!({ "compression_format": "zstd" });
     let database = stack.api.create_database_with("Source", client, name, more).await;
@@ -147,4 +149,56 @@ async fn damaged_backups_are_refused_by_the_command_line_before_anything_is_writ
         assert_eq!(code, Some(0), "{said}");
         assert_eq!(server.sql("e2e_damaged", "SELECT v FROM t; DROP TABLE t;"), "1\n");
     }
+}
+
+/// Runs `dilux` with the storage account alone; returns what it said, and fails if it does.
+fn dilux(azurite: &Azurite, arguments: &[&str]) -> String {
+    #[expect(clippy::disallowed_methods, reason = "the program is started as a person would")]
+    let output = std::process::Command::new(program("dilux"))
+        .args(arguments)
+        .env("STORAGE_CONNECTION_STRING", azurite.connection_string())
+        .env("DILUX_TARGET_PASSWORD", postgresql::PASSWORD)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_roles_of_a_server_go_to_another_one_by_the_command_line() {
+    let (source, target) = (postgresql::Server::get(), postgresql::Server::start(None));
+    source
+        .sql("postgres", "CREATE ROLE e2e_keeper NOLOGIN; CREATE ROLE e2e_reader LOGIN CONNECTION LIMIT 3;");
+    source.create("e2e_roles");
+    source.sql(
+        "e2e_roles",
+        "CREATE TABLE t (v int); INSERT INTO t VALUES (1); ALTER TABLE t OWNER TO e2e_keeper; GRANT SELECT ON t TO e2e_reader;",
+    );
+    let stack = Stack::start().await;
+    let more = json!({ "include_globals": true, "include_privileges": true });
+    let database = stack.api.create_database_with("Roles", &source.as_client(), "e2e_roles", more).await;
+    let backup = stack.api.back_up(&database).await;
+    let blob = text(&backup["blob_name"]);
+    let blob = blob.as_str();
+
+    let verified = dilux(&stack.azurite, &["verify", blob]);
+    let proved = verified.lines().filter(|line| line.contains("SHA-256 matches")).count();
+    assert_eq!(proved, 2, "{verified}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("globals.sql.gz").display().to_string();
+    dilux(&stack.azurite, &["download", blob, "--globals", "--output", &file]);
+    let sql = String::from_utf8(gunzip(&std::fs::read(&file).unwrap())).unwrap();
+    assert!(sql.contains("CREATE ROLE e2e_keeper;") && !sql.contains("SCRAM-SHA-256"), "{sql}");
+
+    target.create("e2e_roles_new");
+    let to = format!("postgresql://backup@127.0.0.1:{}/e2e_roles_new", target.port);
+    dilux(&stack.azurite, &["restore", blob, "--globals", "--to", &to]);
+    let seen = target.sql(
+        "e2e_roles_new",
+        "SELECT tableowner, has_table_privilege('e2e_reader', 't', 'SELECT') FROM pg_tables WHERE tablename = 't';
+         SELECT rolconnlimit FROM pg_roles WHERE rolname = 'e2e_reader';",
+    );
+    assert_eq!(seen, "e2e_keeper|t\n3\n");
+    assert_same(&source.describe("e2e_roles"), &target.describe("e2e_roles_new"));
 }
