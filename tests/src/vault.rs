@@ -43,6 +43,8 @@ pub enum Mood {
 #[derive(Debug)]
 struct Vault {
     mood: Mood,
+    /// When all secrets were written, in seconds.
+    clock: i64,
     secrets: BTreeMap<String, Vec<String>>,
     deleted: BTreeMap<String, Vec<String>>,
     recovering: BTreeMap<String, u32>,
@@ -60,6 +62,7 @@ impl VaultStandIn {
     pub async fn start() -> Self {
         let vault = Arc::new(Mutex::new(Vault {
             mood: Mood::Fine,
+            clock: 1_800_000_000,
             secrets: BTreeMap::new(),
             deleted: BTreeMap::new(),
             recovering: BTreeMap::new(),
@@ -109,6 +112,24 @@ impl VaultStandIn {
         self.lock().secrets.entry(name.to_owned()).or_default().push(value.to_owned());
     }
 
+    /// Deletes a secret behind the product's back; it can be recovered.
+    pub fn delete(&self, name: &str) {
+        let mut vault = self.lock();
+        if let Some(versions) = vault.secrets.remove(name) {
+            vault.deleted.insert(name.to_owned(), versions);
+        }
+    }
+
+    /// Returns the names of the secrets that are not deleted.
+    pub fn names(&self) -> Vec<String> {
+        self.lock().secrets.keys().cloned().collect()
+    }
+
+    /// Changes when all secrets were written.
+    pub fn set_clock(&self, seconds: i64) {
+        self.lock().clock = seconds;
+    }
+
     /// Removes a secret without a trace.
     pub fn purge(&self, name: &str) {
         self.lock().secrets.remove(name);
@@ -154,34 +175,47 @@ async fn answer(
             vault.mood = Mood::Busy(left - 1);
             problem(429, "TooManyRequests", "", &body)
         }
-        Mood::Busy(0) | Mood::Fine | Mood::Silent => vault.serve(&method, uri.path(), &body),
+        Mood::Busy(0) | Mood::Fine | Mood::Silent => vault.serve(&method, &uri, &body),
     };
     (status, [(HeaderName::from_static("content-type"), "application/json")], body).into_response()
 }
 
 impl Vault {
-    fn serve(&mut self, method: &Method, path: &str, body: &[u8]) -> (StatusCode, String) {
-        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    fn serve(&mut self, method: &Method, uri: &Uri, body: &[u8]) -> (StatusCode, String) {
+        let query = uri.query().unwrap_or("");
+        let parts: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
         match (method.as_str(), parts.as_slice()) {
+            ("GET", ["secrets"]) => self.list(query),
             ("GET", ["secrets", name]) => {
-                match self.secrets.get(*name).and_then(|versions| versions.last()) {
-                    Some(value) => done(name, Some(value)),
+                let versions = self.secrets.get(*name).map_or(&[][..], Vec::as_slice);
+                match versions.last() {
+                    Some(value) => done(name, versions.len(), Some(value)),
+                    None => problem(404, "SecretNotFound", "", body),
+                }
+            }
+            ("GET", ["secrets", name, version]) => {
+                let number = version.strip_prefix('v').and_then(|number| number.parse::<usize>().ok());
+                let versions = self.secrets.get(*name).map_or(&[][..], Vec::as_slice);
+                match number.and_then(|number| Some((number, versions.get(number.checked_sub(1)?)?))) {
+                    Some((number, value)) => done(name, number, Some(value)),
                     None => problem(404, "SecretNotFound", "", body),
                 }
             }
             ("PUT", ["secrets", name]) => self.put(name, body),
             ("DELETE", ["secrets", name]) => match self.secrets.remove(*name) {
                 Some(versions) => {
+                    let newest = versions.len();
                     self.deleted.insert((*name).to_owned(), versions);
-                    done(name, None)
+                    done(name, newest, None)
                 }
                 None => problem(404, "SecretNotFound", "", body),
             },
             ("POST", ["deletedsecrets", name, "recover"]) => match self.deleted.remove(*name) {
                 Some(versions) => {
+                    let newest = versions.len();
                     self.secrets.insert((*name).to_owned(), versions);
                     self.recovering.insert((*name).to_owned(), RECOVERY_STEPS);
-                    done(name, None)
+                    done(name, newest, None)
                 }
                 None => problem(404, "SecretNotFound", "", body),
             },
@@ -201,13 +235,29 @@ impl Vault {
         let Some(value) = value.as_ref().and_then(|body| body["value"].as_str()) else {
             return problem(400, "BadParameter", "", body);
         };
-        self.secrets.entry(name.to_owned()).or_default().push(value.to_owned());
-        done(name, Some(value))
+        let versions = self.secrets.entry(name.to_owned()).or_default();
+        versions.push(value.to_owned());
+        done(name, versions.len(), Some(value))
+    }
+
+    /// Lists the secrets in pages of two; a page names where the next one begins.
+    fn list(&self, query: &str) -> (StatusCode, String) {
+        let from = query.split('&').find_map(|pair| pair.strip_prefix("from=")).unwrap_or("");
+        let mut names = self.secrets.keys().filter(|name| name.as_str() >= from);
+        let one = |name: &String| {
+            json!({
+                "id": format!("https://unit-test.vault.azure.net/secrets/{name}"),
+                "attributes": {"enabled": true, "created": self.clock, "updated": self.clock},
+            })
+        };
+        let page: Vec<Value> = names.by_ref().take(2).map(one).collect();
+        let next = names.next().map(|name| format!("/secrets?from={name}"));
+        (StatusCode::OK, json!({"value": page, "nextLink": next}).to_string())
     }
 }
 
-fn done(name: &str, value: Option<&str>) -> (StatusCode, String) {
-    let id = format!("https://unit-test.vault.azure.net/secrets/{name}/1");
+fn done(name: &str, version: usize, value: Option<&str>) -> (StatusCode, String) {
+    let id = format!("https://unit-test.vault.azure.net/secrets/{name}/v{version}");
     (StatusCode::OK, json!({"id": id, "value": value, "attributes": {"enabled": true}}).to_string())
 }
 

@@ -144,7 +144,7 @@ fn report(outcome: &Outcome) -> String {
 
     let mut left: Vec<&LeftAlone> = [&outcome.history.left, &outcome.engines.left]
         .into_iter()
-        .chain([&outcome.secrets.foreign, &outcome.unreadable])
+        .chain([&outcome.secrets.out_of_reach, &outcome.unreadable])
         .flatten()
         .collect();
     left.sort();
@@ -205,7 +205,7 @@ mod tests {
                 left: vec![left("backup history (d, r)", "status: \u{1b}")],
             },
             engines: TakenOver { seen: 2, moved: 1, left: vec![left("engine (engine, e)", "host: missing")] },
-            secrets: Survey { to_move: vec!["the engine A\nB (e-1)".to_owned()], foreign: Vec::new() },
+            secrets: Survey { to_move: vec!["the engine A\nB (e-1)".to_owned()], out_of_reach: Vec::new() },
             index: Rebuilt { rows: 9, missing: 4 },
             unreadable: vec![left("engine (engine, e)", "host: missing")],
             ..Outcome::default()

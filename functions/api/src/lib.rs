@@ -46,6 +46,7 @@ mod settings;
 mod state;
 mod system;
 mod texts;
+mod trust;
 mod users;
 mod views;
 

@@ -156,7 +156,8 @@ pub(super) async fn secrets(config: &Config, limit: Duration) -> Finding {
         return Finding::fail(check, "the name to ask for cannot be made", "report this as a defect");
     };
     let owner = SecretOwner::Database(&nobody);
-    match timeout(limit, secrets.read(owner, &StoredSecret::Named(owner.name()))).await {
+    let stored = StoredSecret::Named { name: owner.name(), version: None };
+    match timeout(limit, secrets.read(owner, &stored)).await {
         Err(_) => silent(check),
         Ok(Ok(_) | Err(SecretError::Missing)) => {
             Finding::ok(check, format!("{vault} answers and may be read"))

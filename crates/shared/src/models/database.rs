@@ -28,8 +28,13 @@ pub enum StoredSecret {
     /// None is kept.
     #[default]
     None,
-    /// Kept in the secret store under this name.
-    Named(String),
+    /// Kept in the secret store.
+    Named {
+        /// The name there.
+        name: String,
+        /// Which version of it; `None` in rows of an earlier system, which mean the newest one.
+        version: Option<String>,
+    },
     /// Kept in the row, sealed with a key that only the programs have.
     Sealed(String),
     /// Kept in the row in plain text: on a developer's machine, or by an earlier system.

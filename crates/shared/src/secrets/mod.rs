@@ -7,20 +7,28 @@
 //! There are three places, in this order: a key vault; the owner's row, sealed with a key that only the
 //! programs have; the owner's row in plain text, on a developer's machine. What is found in another place
 //! than the present one is read all the same, and moves when its owner is next written.
+//!
+//! What must stay true: the owner's row alone says which secret counts. In a vault it names the version; one
+//! that was written for a row that was then refused is nobody's, and the row's own stays readable.
 
 mod error;
+mod forget;
+mod orphans;
 mod rotation;
 #[cfg(test)]
 mod rotation_test;
 mod sealed;
 mod vault;
 
+use std::error::Error;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
 pub use error::{OpenError, SecretError, VaultFailure};
+pub use forget::ForgetError;
+pub use orphans::{Orphan, Orphans};
 pub use rotation::{Rotated, Survey};
 pub use sealed::{InvalidKey, SealingKey, SealingKeys};
 pub use vault::KeyVault;
@@ -114,8 +122,8 @@ impl Secrets {
     ) -> Result<StoredSecret, SecretError> {
         if let Some(vault) = &self.vault {
             let name = owner.name();
-            vault.set(&name, &secret).await?;
-            return Ok(StoredSecret::Named(name));
+            let version = Some(vault.set(&name, &secret).await?);
+            return Ok(StoredSecret::Named { name, version });
         }
         match &self.keys {
             Some(keys) => keys.seal(&owner.identity(), &secret).map(StoredSecret::Sealed),
@@ -137,47 +145,88 @@ impl Secrets {
                 Some(keys) => keys.open(&owner.identity(), text).map(Some),
                 None => Err(SecretError::UnknownKey),
             },
-            StoredSecret::Named(name) if *name != owner.name() => Err(SecretError::ForeignName),
-            StoredSecret::Named(name) => match &self.vault {
-                Some(vault) => vault.get(name).await.map(Some),
-                None => Err(SecretError::NoVault),
-            },
+            StoredSecret::Named { name, version } => {
+                let is_own = *name == owner.name() && version.as_deref().is_none_or(is_version);
+                match &self.vault {
+                    _ if !is_own => Err(SecretError::ForeignName),
+                    Some(vault) => vault.get(name, version.as_deref()).await.map(Some),
+                    None => Err(SecretError::NoVault),
+                }
+            }
         }
     }
 
     /// Moves a secret to the present place, if it is kept elsewhere or under an older key, and returns
     /// what the owner's row is to hold. Where nothing better than the present place is set up, it stays.
+    ///
+    /// That the version of a secret in the vault cannot be noted is no reason to refuse what else is
+    /// written: it is noted the next time.
     pub async fn settle(
         &self,
         owner: SecretOwner<'_>,
         stored: StoredSecret,
     ) -> Result<StoredSecret, SecretError> {
-        if self.is_settled(&stored) {
-            return Ok(stored);
+        match self.place(owner, &stored) {
+            Placed::Here | Placed::OutOfReach(_) => Ok(stored),
+            Placed::WithoutVersion => match self.pin(owner, &stored).await {
+                Ok(pinned) => Ok(pinned.unwrap_or(stored)),
+                Err(error) => {
+                    let error: &dyn Error = &error;
+                    tracing::warn!(error, name = owner.name(), "the version of a secret could not be noted");
+                    Ok(stored)
+                }
+            },
+            Placed::Elsewhere => self.carry(owner, &stored).await,
         }
-        match self.read(owner, &stored).await? {
+    }
+
+    /// Moves a secret that is kept elsewhere to the present place.
+    async fn carry(
+        &self,
+        owner: SecretOwner<'_>,
+        stored: &StoredSecret,
+    ) -> Result<StoredSecret, SecretError> {
+        match self.read(owner, stored).await? {
             Some(secret) => self.keep(owner, secret).await,
             None => Ok(StoredSecret::None),
         }
     }
 
-    /// Tells whether a secret is where it would be kept now.
-    fn is_settled(&self, stored: &StoredSecret) -> bool {
-        match stored {
-            StoredSecret::None | StoredSecret::Named(_) => true,
-            StoredSecret::Sealed(text) => {
-                self.vault.is_none() && self.keys.as_ref().is_none_or(|keys| keys.is_current(text))
-            }
-            StoredSecret::Plain(_) => !self.is_set_up(),
+    /// Finds out which version of the secret a row of an earlier system means, before another one is written;
+    /// `None` when the row says so itself, or there is none.
+    pub async fn pin(
+        &self,
+        owner: SecretOwner<'_>,
+        stored: &StoredSecret,
+    ) -> Result<Option<StoredSecret>, SecretError> {
+        let (Placed::WithoutVersion, Some(vault)) = (self.place(owner, stored), &self.vault) else {
+            return Ok(None);
+        };
+        let name = owner.name();
+        match vault.newest(&name).await {
+            Ok(version) => Ok(Some(StoredSecret::Named { name, version: Some(version) })),
+            Err(SecretError::Missing) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
-    /// Deletes a secret whose owner is gone, or does not use it any more. What lies in the row goes with
-    /// the row.
-    pub async fn forget(&self, owner: SecretOwner<'_>, stored: &StoredSecret) -> Result<(), SecretError> {
-        match (stored, &self.vault) {
-            (StoredSecret::Named(name), Some(vault)) if *name == owner.name() => vault.delete(name).await,
-            _ => Ok(()),
+    /// Tells where a secret is, seen from where it would be kept now. Reads nothing.
+    fn place(&self, owner: SecretOwner<'_>, stored: &StoredSecret) -> Placed {
+        match stored {
+            StoredSecret::Named { name, .. } if *name != owner.name() => {
+                Placed::OutOfReach(SecretError::ForeignName)
+            }
+            StoredSecret::Named { version, .. } => match (&self.vault, version) {
+                (None, _) => Placed::OutOfReach(SecretError::NoVault),
+                (Some(_), None) => Placed::WithoutVersion,
+                (Some(_), Some(_)) => Placed::Here,
+            },
+            StoredSecret::Sealed(text) => {
+                let current = self.keys.as_ref().is_none_or(|keys| keys.is_current(text));
+                if self.vault.is_none() && current { Placed::Here } else { Placed::Elsewhere }
+            }
+            StoredSecret::Plain(_) if self.is_set_up() => Placed::Elsewhere,
+            StoredSecret::None | StoredSecret::Plain(_) => Placed::Here,
         }
     }
 
@@ -187,6 +236,23 @@ impl Secrets {
             vault.distrust(&owner.name());
         }
     }
+}
+
+/// Where a secret is, seen from where it would be kept now.
+enum Placed {
+    /// There.
+    Here,
+    /// In another place, or under an older key.
+    Elsewhere,
+    /// In the vault, in whichever version is the newest.
+    WithoutVersion,
+    /// Where it cannot be read.
+    OutOfReach(SecretError),
+}
+
+/// Tells whether a text can be a version of a vault's; it becomes a part of an address.
+fn is_version(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// Compares secrets in a time that does not tell where they differ.

@@ -1,9 +1,12 @@
 //! Moving every stored secret to the present place and under the present key.
+//!
+//! What must stay true: whatever is left where it is, is named with the reason. Somebody takes the old key
+//! away when nothing is named.
 
 use std::error::Error;
 
-use super::{SecretError, SecretOwner, Secrets};
-use crate::models::{Credentials, Database, DatabaseId, Engine, EngineId, StoredSecret};
+use super::{Placed, SecretError, SecretOwner, Secrets};
+use crate::models::{Credentials, Database, DatabaseId, Engine, EngineId, Place, Restore, StoredSecret};
 use crate::storage::{LeftAlone, Storage, StorageError, StorageErrorKind, Versioned};
 
 /// How often a row is read again when somebody else changes it at the same time.
@@ -16,7 +19,8 @@ pub struct Rotated {
     pub moved: usize,
     /// How many had theirs in the right place already.
     pub settled: usize,
-    /// What could not be moved, and why. The old key is still needed for these.
+    /// What was not moved, and why: rows whose secrets cannot be moved, rows that cannot be read, restores
+    /// that have not ended. The old key is still needed for these.
     pub failed: Vec<String>,
 }
 
@@ -26,8 +30,9 @@ pub struct Survey {
     /// Whose secrets are in another place than the present one, or under an older key; with nothing better
     /// set up, whose are in plain text.
     pub to_move: Vec<String>,
-    /// Rows that name a secret which is not their own, and is refused for that.
-    pub foreign: Vec<LeftAlone>,
+    /// Rows whose secret cannot be read from where they say that it is, such as those that name a secret which
+    /// is not their own.
+    pub out_of_reach: Vec<LeftAlone>,
 }
 
 /// Why a row was not written.
@@ -41,6 +46,15 @@ enum RowError {
     Busy,
 }
 
+/// What came of the secrets of one row.
+#[derive(Debug, Default)]
+struct Settled {
+    /// Whether the row has to be written.
+    moved: bool,
+    /// Why some stay where they are.
+    left: Vec<SecretError>,
+}
+
 impl Secrets {
     /// Tells whether there is a better place for secrets than plain text.
     pub fn is_set_up(&self) -> bool {
@@ -49,6 +63,9 @@ impl Secrets {
 
     /// Moves the secrets of all databases and engines, one row after the other. It can be stopped and
     /// started again at any moment: each row is whole before and after.
+    ///
+    /// The password of a restore that has not ended is not moved: its processor writes the row every few
+    /// seconds.
     pub async fn rotate(&self, storage: &Storage) -> Result<Rotated, StorageError> {
         let mut rotated = Rotated::default();
         for database in storage.databases.list().await? {
@@ -59,7 +76,32 @@ impl Secrets {
             let outcome = self.rotate_engine(storage, &engine.id).await;
             rotated.note(&format!("the engine {} ({})", engine.name, engine.id), outcome);
         }
+        for restore in storage.restores.list().await? {
+            if let Some(line) = self.kept_by(&restore) {
+                rotated.failed.push(line);
+            }
+        }
+        for LeftAlone { row, why } in storage.unreadable_with_secrets().await? {
+            rotated.failed.push(format!("the row {row}, which holds a secret, cannot be read: {why}"));
+        }
         Ok(rotated)
+    }
+
+    /// Says why the password of a restore stays where it is, if it is not where it would be kept now.
+    fn kept_by(&self, restore: &Restore) -> Option<String> {
+        let Place::Server { password, .. } = &restore.place else { return None };
+        if restore.is_finished() {
+            return None;
+        }
+        let (id, owner) = (&restore.id, SecretOwner::Restore(&restore.id));
+        match self.place(owner, password) {
+            Placed::Here => None,
+            Placed::OutOfReach(error) => Some(format!("the restore {id}: {error}")),
+            Placed::Elsewhere | Placed::WithoutVersion => Some(format!(
+                "the restore {id} into {} has not ended; run this again when it has",
+                restore.database
+            )),
+        }
     }
 
     /// Looks where the secrets of all databases and engines are. Changes nothing, and reads no vault.
@@ -80,95 +122,135 @@ impl Secrets {
     }
 
     fn look(&self, survey: &mut Survey, what: &str, secrets: &[(SecretOwner<'_>, &StoredSecret)]) {
-        if secrets
-            .iter()
-            .any(|(_, stored)| matches!(stored, StoredSecret::Plain(_)) || !self.is_settled(stored))
-        {
-            survey.to_move.push(what.to_owned());
-        }
+        let mut to_move = false;
         for (owner, stored) in secrets {
-            if let StoredSecret::Named(name) = stored
-                && *name != owner.name()
-            {
-                let why = format!(
-                    "its password is kept under the name {name}, which is not its own ({}), and is not read; \
-                     enter the password again",
-                    owner.name()
-                );
-                survey.foreign.push(LeftAlone { row: what.to_owned(), why });
-            }
+            to_move |= match self.place(*owner, stored) {
+                Placed::Here => matches!(stored, StoredSecret::Plain(_)),
+                Placed::Elsewhere | Placed::WithoutVersion => true,
+                Placed::OutOfReach(error) => {
+                    let name = match stored {
+                        StoredSecret::Named { name, .. } => name.as_str(),
+                        StoredSecret::None | StoredSecret::Sealed(_) | StoredSecret::Plain(_) => "",
+                    };
+                    let own = owner.name();
+                    let why = if name == own {
+                        format!("its password is kept under the name {name}: {error}")
+                    } else {
+                        format!(
+                            "its password is kept under the name {name}, which is not its own ({own}), and is \
+                             not read; enter the password again"
+                        )
+                    };
+                    survey.out_of_reach.push(LeftAlone { row: what.to_owned(), why });
+                    false
+                }
+            };
+        }
+        if to_move {
+            survey.to_move.push(what.to_owned());
         }
     }
 
-    async fn rotate_database(&self, storage: &Storage, id: &DatabaseId) -> Result<bool, RowError> {
+    async fn rotate_database(&self, storage: &Storage, id: &DatabaseId) -> Result<Settled, RowError> {
         for _ in 0..TRIES {
             let Some(Versioned { value: mut database, etag }) = storage.databases.get(id).await? else {
-                return Ok(false);
+                return Ok(Settled::default());
             };
-            if !self.settle_database(&mut database).await? {
-                return Ok(false);
+            let Credentials::Own(login) = &mut database.credentials else { return Ok(Settled::default()) };
+            let mut settled = Settled::default();
+            self.rotate_in_place(SecretOwner::Database(id), &mut login.password, &mut settled).await;
+            if !settled.moved {
+                return Ok(settled);
             }
             match storage.databases.update(&database, &etag).await {
                 Err(error) if error.kind() == StorageErrorKind::Changed => {}
-                other => return Ok(other.map(|_| true)?),
+                other => return Ok(other.map(|_| settled)?),
             }
         }
         Err(RowError::Busy)
     }
 
-    async fn rotate_engine(&self, storage: &Storage, id: &EngineId) -> Result<bool, RowError> {
+    async fn rotate_engine(&self, storage: &Storage, id: &EngineId) -> Result<Settled, RowError> {
         for _ in 0..TRIES {
             let Some(Versioned { value: mut engine, etag }) = storage.engines.get(id).await? else {
-                return Ok(false);
+                return Ok(Settled::default());
             };
-            if !self.settle_engine(&mut engine).await? {
-                return Ok(false);
+            let mut settled = Settled::default();
+            self.rotate_in_place(SecretOwner::Engine(id), &mut engine.login.password, &mut settled).await;
+            let owner = SecretOwner::EngineConnectionString(id);
+            self.rotate_in_place(owner, &mut engine.connection_string, &mut settled).await;
+            if !settled.moved {
+                return Ok(settled);
             }
             match storage.engines.update(&engine, &etag).await {
                 Err(error) if error.kind() == StorageErrorKind::Changed => {}
-                other => return Ok(other.map(|_| true)?),
+                other => return Ok(other.map(|_| settled)?),
             }
         }
         Err(RowError::Busy)
     }
 
-    /// Moves the password of a database that is about to be written, and tells whether it had to; see
-    /// [`Self::settle`]. After an error the database must not be written.
-    pub async fn settle_database(&self, database: &mut Database) -> Result<bool, SecretError> {
-        let Credentials::Own(login) = &mut database.credentials else { return Ok(false) };
-        self.settle_in_place(SecretOwner::Database(&database.id), &mut login.password).await
-    }
-
-    /// Moves the secrets of an engine that is about to be written, and tells whether it had to; see
-    /// [`Self::settle`]. After an error the engine must not be written.
-    pub async fn settle_engine(&self, engine: &mut Engine) -> Result<bool, SecretError> {
-        let password =
-            self.settle_in_place(SecretOwner::Engine(&engine.id), &mut engine.login.password).await?;
-        let owner = SecretOwner::EngineConnectionString(&engine.id);
-        Ok(self.settle_in_place(owner, &mut engine.connection_string).await? || password)
-    }
-
-    async fn settle_in_place(
+    /// Moves a secret of a row, and notes why it stays where it does.
+    async fn rotate_in_place(
         &self,
         owner: SecretOwner<'_>,
         stored: &mut StoredSecret,
-    ) -> Result<bool, SecretError> {
-        if self.is_settled(stored) {
-            return Ok(false);
+        settled: &mut Settled,
+    ) {
+        let moved = match self.place(owner, stored) {
+            Placed::Here => return,
+            Placed::OutOfReach(error) => Err(error),
+            Placed::Elsewhere => self.carry(owner, stored).await,
+            Placed::WithoutVersion => {
+                self.pin(owner, stored).await.and_then(|pinned| pinned.ok_or(SecretError::Missing))
+            }
+        };
+        match moved {
+            Ok(moved) => {
+                *stored = moved;
+                settled.moved = true;
+            }
+            Err(error) => settled.left.push(error),
         }
-        *stored = self.settle(owner, std::mem::take(stored)).await?;
-        Ok(true)
+    }
+
+    /// Moves the password of a database that is about to be written; see [`Self::settle`]. After an error the
+    /// database must not be written.
+    pub async fn settle_database(&self, database: &mut Database) -> Result<(), SecretError> {
+        if let Credentials::Own(login) = &mut database.credentials {
+            let owner = SecretOwner::Database(&database.id);
+            login.password = self.settle(owner, std::mem::take(&mut login.password)).await?;
+        }
+        Ok(())
+    }
+
+    /// Moves the secrets of an engine that is about to be written; see [`Self::settle`]. After an error the
+    /// engine must not be written.
+    pub async fn settle_engine(&self, engine: &mut Engine) -> Result<(), SecretError> {
+        let owner = SecretOwner::Engine(&engine.id);
+        engine.login.password = self.settle(owner, std::mem::take(&mut engine.login.password)).await?;
+        let owner = SecretOwner::EngineConnectionString(&engine.id);
+        engine.connection_string = self.settle(owner, std::mem::take(&mut engine.connection_string)).await?;
+        Ok(())
     }
 }
 
 impl Rotated {
-    fn note(&mut self, what: &str, outcome: Result<bool, RowError>) {
-        match outcome {
-            Ok(true) => self.moved += 1,
-            Ok(false) => self.settled += 1,
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn Error, what, "a secret could not be moved");
-                self.failed.push(format!("{what}: {error}"));
+    fn note(&mut self, what: &str, outcome: Result<Settled, RowError>) {
+        let left = match outcome {
+            Ok(Settled { moved, left }) => {
+                self.moved += usize::from(moved);
+                self.settled += usize::from(!moved && left.is_empty());
+                left.into_iter().map(RowError::Secret).collect()
+            }
+            Err(error) => vec![error],
+        };
+        for error in left {
+            tracing::warn!(error = &error as &dyn Error, what, "a secret could not be moved");
+            let line = format!("{what}: {error}");
+            // An engine may have two secrets under one lost key.
+            if self.failed.last() != Some(&line) {
+                self.failed.push(line);
             }
         }
     }

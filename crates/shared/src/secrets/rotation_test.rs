@@ -45,6 +45,11 @@ fn password(database: &Database) -> &StoredSecret {
 /// Makes an account with a database and an engine whose secrets are in plain text, as an earlier system
 /// left them.
 async fn legacy() -> Storage {
+    legacy_rows().await.0
+}
+
+/// The same, with the table of all rows.
+async fn legacy_rows() -> (Storage, MemoryTable) {
     let config = config(&[]);
     let jobs = Storage::memory(&config).0.jobs;
     // One table for all: their partitions differ.
@@ -54,7 +59,7 @@ async fn legacy() -> Storage {
     let secret = [("password", "two"), ("connection_string", "Server=db;Pwd=three")];
     table.insert(&row("engine", "e-1", &secret)).await.unwrap();
     let blobs = Arc::new(MemoryBlobs::default());
-    Storage::assemble(&config, |_| Arc::new(table.clone()), jobs, blobs, Signer::None)
+    (Storage::assemble(&config, |_| Arc::new(table.clone()), jobs, blobs, Signer::None), table)
 }
 
 async fn read_all(secrets: &Secrets, storage: &Storage) -> Result<[String; 3], SecretError> {
@@ -95,6 +100,58 @@ async fn plain_texts_are_sealed_and_keys_are_changed() {
 }
 
 #[tokio::test]
+async fn whatever_is_left_where_it_is_is_named() {
+    let (storage, table) = legacy_rows().await;
+    let secrets = secrets(&[("SECRETS_KEY", NEW)]);
+    let insert = async |row: Entity| table.insert(&row).await.unwrap();
+    insert(row("database", "d-2", &[("password_secret_name", "database-d-2")])).await;
+    insert(row("database", "d-3", &[("password_secret_name", "engine-e-1")])).await;
+    insert(row("database", "d-4", &[("database_type", "oracle"), ("password", "four")])).await;
+    insert(row("database", "d-5", &[("database_type", "oracle")])).await;
+    insert(row("engine", "e-2", &[("engine_type", "oracle"), ("connection_string_sealed", "x")])).await;
+    let engine = [("password_secret_name", "engine-e-3"), ("connection_string", "Server=db;Pwd=three")];
+    insert(row("engine", "e-3", &engine)).await;
+    let restore = |id: &str, password: &'static str, status: &'static str| {
+        let of = [
+            ("backup_id", "b-1"),
+            ("container_name", "backups"),
+            ("blob_name", "x"),
+            ("mode", "new"),
+            ("created_at", "2026-03-01T00:00:00"),
+            ("status", status),
+            (password, "five"),
+        ];
+        row("restore", id, &of)
+    };
+    insert(restore("r-1", "password", "pending")).await;
+    insert(restore("r-2", "password_sealed", "completed")).await;
+    insert(restore("r-3", "username", "pending")).await;
+
+    let rotated = secrets.rotate(&storage).await.unwrap();
+    assert_eq!((rotated.moved, rotated.settled), (3, 0));
+    insta::assert_snapshot!(rotated.failed.join("\n"), @r#"
+    the database A (d-2): the secret is kept in a key vault, and none is set up; set KEY_VAULT_NAME and ENVIRONMENT=production, or enter the password again
+    the database A (d-3): the stored secret name does not belong to this entry; enter the password again
+    the engine A (e-3): the secret is kept in a key vault, and none is set up; set KEY_VAULT_NAME and ENVIRONMENT=production, or enter the password again
+    the restore r-1 into shop has not ended; run this again when it has
+    the row database (database, d-4), which holds a secret, cannot be read: database_type: "oracle" is not a known database type; use one of: mysql, postgresql, sqlserver, azure_sql
+    the row engine (engine, e-2), which holds a secret, cannot be read: engine_type: "oracle" is not a known engine type; use one of: mysql, postgresql, sqlserver
+    "#);
+    let engine = storage.engines.get(&"e-3".parse().unwrap()).await.unwrap().unwrap().value;
+    assert!(matches!(engine.connection_string, StoredSecret::Sealed(_)), "what can be moved is moved");
+    assert!(matches!(engine.login.password, StoredSecret::Named { .. }));
+    let survey = secrets.survey(&storage).await.unwrap();
+    assert_eq!(survey.to_move, [""; 0]);
+    let left: Vec<String> =
+        survey.out_of_reach.iter().map(|left| format!("{}: {}", left.row, left.why)).collect();
+    insta::assert_snapshot!(left.join("\n"), @"
+    the database A (d-2): its password is kept under the name database-d-2: the secret is kept in a key vault, and none is set up; set KEY_VAULT_NAME and ENVIRONMENT=production, or enter the password again
+    the database A (d-3): its password is kept under the name engine-e-1, which is not its own (database-d-3), and is not read; enter the password again
+    the engine A (e-3): its password is kept under the name engine-e-3: the secret is kept in a key vault, and none is set up; set KEY_VAULT_NAME and ENVIRONMENT=production, or enter the password again
+    ");
+}
+
+#[tokio::test]
 async fn a_sealed_text_in_another_row_is_worthless() {
     let storage = legacy().await;
     let secrets = secrets(&[("SECRETS_KEY", OLD)]);
@@ -118,12 +175,13 @@ async fn production_without_a_store_keeps_nothing_and_still_reads_what_is_there(
     let owner = SecretOwner::Database(&id);
     assert!(matches!(production.keep(owner, "x".into()).await, Err(SecretError::NoStore)));
     let mut database = storage.databases.get(&id).await.unwrap().unwrap().value;
-    assert!(!production.settle_database(&mut database).await.unwrap(), "it stays where it is");
+    production.settle_database(&mut database).await.unwrap();
+    assert!(matches!(password(&database), StoredSecret::Plain(_)), "it stays where it is");
     let read = production.read(owner, password(&database)).await.unwrap().unwrap();
     assert_eq!(read.expose_secret(), "one");
-    let named = StoredSecret::Named("database-d-1".to_owned());
+    let named = StoredSecret::Named { name: "database-d-1".to_owned(), version: None };
     assert!(matches!(production.read(owner, &named).await, Err(SecretError::NoVault)));
-    let foreign = StoredSecret::Named("engine-e-1".to_owned());
+    let foreign = StoredSecret::Named { name: "engine-e-1".to_owned(), version: None };
     assert!(matches!(production.read(owner, &foreign).await, Err(SecretError::ForeignName)));
 }
 

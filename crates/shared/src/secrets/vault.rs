@@ -1,8 +1,12 @@
 //! Secrets in Azure Key Vault.
 //!
+//! A secret is read and remembered by name *and* version, as its owner's row says: whoever writes another
+//! version whose row is then refused, or belongs to another program's memory, changes nothing for anybody.
+//! Rows of an earlier system name no version and mean the newest.
+//!
 //! What is read is kept in memory for minutes, so that a tick with many databases asks once for each; a
 //! refusal by the database makes the vault be asked again. A deleted secret of the same name, which the
-//! vault keeps for a while, is recovered when the name is needed again.
+//! vault keeps for a while with all its versions, is recovered when the name is needed again.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,8 +16,10 @@ use std::time::Duration;
 use azure_core::credentials::TokenCredential;
 use azure_core::error::ErrorKind;
 use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, Transport};
-use azure_security_keyvault_secrets::models::{Secret, SetSecretParameters};
-use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
+use azure_security_keyvault_secrets::models::{Secret, SecretClientGetSecretOptions, SetSecretParameters};
+use azure_security_keyvault_secrets::{ResourceExt as _, SecretClient, SecretClientOptions};
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
@@ -34,10 +40,32 @@ const WRITE_LIMIT: Duration = Duration::from_secs(25);
 /// The pause between two looks at a secret that is being recovered or deleted.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// How often a deleted secret is asked for that the vault cannot recover yet, or any more.
+const PATIENCE: u32 = 8;
+
+/// A secret by name and version.
+type Place = (String, Option<String>);
+
 /// A key vault.
 pub struct KeyVault {
     client: SecretClient,
-    cache: Mutex<HashMap<String, (SecretString, Instant)>>,
+    cache: Mutex<HashMap<Place, (SecretString, Instant)>>,
+}
+
+/// What a vault has under a name.
+pub(super) struct Found {
+    /// The secret.
+    pub secret: SecretString,
+    /// Which version it is.
+    pub version: String,
+}
+
+/// A name that a vault has.
+#[derive(Debug)]
+pub(super) struct KnownName {
+    pub name: String,
+    /// When its newest version was written.
+    pub written_at: Option<DateTime<Utc>>,
 }
 
 impl fmt::Debug for KeyVault {
@@ -72,31 +100,69 @@ impl KeyVault {
         Ok(Self { client, cache: Mutex::default() })
     }
 
-    /// Reads a secret, from memory if it was read a short while ago.
-    pub(super) async fn get(&self, name: &str) -> Result<SecretString, SecretError> {
-        if let Some(known) = self.known(name) {
+    /// Reads a secret, from memory if it was read a short while ago; without a version the newest.
+    pub(super) async fn get(&self, name: &str, version: Option<&str>) -> Result<SecretString, SecretError> {
+        let place = (name.to_owned(), version.map(str::to_owned));
+        if let Some(known) = self.known(&place) {
             return Ok(known);
         }
-        let secret = limited(LIMIT, self.fetch(name)).await?;
-        self.believe(name, &secret);
-        Ok(secret)
+        let found = limited(LIMIT, self.fetch(name, version)).await?;
+        self.believe(place, &found.secret);
+        Ok(found.secret)
     }
 
-    /// Writes a secret, unless the vault has it already: each writing would add a version.
-    pub(super) async fn set(&self, name: &str, secret: &SecretString) -> Result<(), SecretError> {
+    /// Returns the newest version of a secret.
+    pub(super) async fn newest(&self, name: &str) -> Result<String, SecretError> {
+        Ok(limited(LIMIT, self.fetch(name, None)).await?.version)
+    }
+
+    /// Writes a secret, unless it is the newest version already: each writing would add one. Returns the
+    /// version.
+    pub(super) async fn set(&self, name: &str, secret: &SecretString) -> Result<String, SecretError> {
         self.distrust(name);
         let write = async {
             // An identity that may write but not read, or a vault without the secret, is no obstacle.
-            if let Ok(present) = self.fetch(name).await
-                && same(&present, secret)
+            if let Ok(present) = self.fetch(name, None).await
+                && same(&present.secret, secret)
             {
-                return Ok(());
+                return Ok(present.version);
             }
             self.store(name, secret).await
         };
-        limited(WRITE_LIMIT, write).await?;
-        self.believe(name, secret);
-        Ok(())
+        let version = limited(WRITE_LIMIT, write).await?;
+        self.believe((name.to_owned(), Some(version.clone())), secret);
+        Ok(version)
+    }
+
+    /// Makes sure that a secret is there, and gets it back if it was deleted; `Missing` when the vault has it
+    /// no more.
+    pub(super) async fn ensure(&self, name: &str, version: Option<&str>) -> Result<(), SecretError> {
+        let ensure = async {
+            let mut asked = false;
+            for _ in 0..PATIENCE {
+                match self.fetch(name, version).await {
+                    Err(SecretError::Missing) if !asked => asked = self.recover(name).await?,
+                    Err(SecretError::Missing) => {}
+                    other => return other.map(drop),
+                }
+                sleep(PAUSE).await;
+            }
+            if asked { self.fetch(name, version).await.map(drop) } else { Err(SecretError::Missing) }
+        };
+        limited(WRITE_LIMIT, ensure).await
+    }
+
+    /// Lists the names of all secrets, those that are deleted left out.
+    pub(super) async fn names(&self) -> Result<Vec<KnownName>, SecretError> {
+        let mut pages = self.client.list_secret_properties(None).map_err(failure)?;
+        let mut names = Vec::new();
+        loop {
+            let next = async { pages.try_next().await.map_err(failure) };
+            let Some(found) = limited(LIMIT, next).await? else { return Ok(names) };
+            let written_at = found.attributes.as_ref().and_then(|known| known.updated.or(known.created));
+            let written_at = written_at.and_then(|at| DateTime::from_timestamp(at.unix_timestamp(), 0));
+            names.push(KnownName { name: found.resource_id().map_err(failure)?.name, written_at });
+        }
     }
 
     /// Deletes a secret; one that is not there is deleted already.
@@ -111,19 +177,25 @@ impl KeyVault {
         limited(LIMIT, delete).await
     }
 
-    /// Forgets what was read.
+    /// Forgets what was read, of all versions.
     pub(super) fn distrust(&self, name: &str) {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.retain(|(known, _), _| known != name);
     }
 
-    async fn fetch(&self, name: &str) -> Result<SecretString, SecretError> {
-        let answer = self.client.get_secret(name, None).await.map_err(failure)?;
+    async fn fetch(&self, name: &str, version: Option<&str>) -> Result<Found, SecretError> {
+        let secret_version = version.map(str::to_owned);
+        let options =
+            SecretClientGetSecretOptions { secret_version, ..SecretClientGetSecretOptions::default() };
+        let answer = self.client.get_secret(name, Some(options)).await.map_err(failure)?;
         let secret: Secret = answer.into_model().map_err(failure)?;
-        secret.value.map(Into::into).ok_or(SecretError::Missing)
+        let version = version_of(&secret)?;
+        let secret = secret.value.map(Into::into).ok_or(SecretError::Missing)?;
+        Ok(Found { secret, version })
     }
 
     /// Writes, and gets a deleted secret of the same name out of the way.
-    async fn store(&self, name: &str, secret: &SecretString) -> Result<(), SecretError> {
+    async fn store(&self, name: &str, secret: &SecretString) -> Result<String, SecretError> {
         let value = SetSecretParameters {
             value: Some(secret.expose_secret().to_owned()),
             content_type: Some("text/plain".to_owned()),
@@ -133,7 +205,7 @@ impl KeyVault {
         loop {
             let body = value.clone().try_into().map_err(failure)?;
             match self.client.set_secret(name, body, None).await {
-                Ok(_) => return Ok(()),
+                Ok(answer) => return version_of(&answer.into_model().map_err(failure)?),
                 Err(error) if !is_conflict(&error) => return Err(failure(error)),
                 // Deleted a while ago, or somebody is deleting or recovering it at this moment.
                 Err(_) if !asked => asked = self.recover(name).await?,
@@ -156,17 +228,23 @@ impl KeyVault {
         }
     }
 
-    fn known(&self, name: &str) -> Option<SecretString> {
+    fn known(&self, place: &Place) -> Option<SecretString> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.retain(|_, (_, until)| *until > Instant::now());
-        cache.get(name).map(|(secret, _)| secret.clone())
+        cache.get(place).map(|(secret, _)| secret.clone())
     }
 
-    fn believe(&self, name: &str, secret: &SecretString) {
+    fn believe(&self, place: Place, secret: &SecretString) {
         let until = Instant::now() + BELIEVED;
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.insert(name.to_owned(), (secret.clone(), until));
+        cache.insert(place, (secret.clone(), until));
     }
+}
+
+/// Reads the version in an answer; it is the last part of the secret's address.
+fn version_of(secret: &Secret) -> Result<String, SecretError> {
+    let version = secret.resource_id().map_err(failure)?.version;
+    version.ok_or_else(|| SecretError::Refused(VaultFailure("the answer names no version".to_owned())))
 }
 
 async fn limited<T>(

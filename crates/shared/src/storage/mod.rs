@@ -75,6 +75,7 @@ pub mod restores;
 mod rows;
 #[cfg(any(test, feature = "testing"))]
 mod script;
+mod secret_names;
 mod signer;
 mod slots;
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::json::{Given, Members};
 use crate::references;
 use crate::requests::database::{DatabaseFields, Draft, Origin, wished_id};
 use crate::state::{AppState, Now};
+use crate::trust;
 use crate::views::database::DatabaseView;
 
 #[derive(Debug, Serialize)]
@@ -37,7 +38,7 @@ pub(crate) async fn create(
     let wished = wished_id(&body)?;
     let is_new_id = wished.is_none();
     if let Some(id) = &wished {
-        // Before the password is kept: it would replace that of the database that has the id.
+        // Before the password is kept: it would only be a secret that no database has.
         refuse_taken(&state, id).await?;
     }
     let id = wished.unwrap_or_else(DatabaseId::random);
@@ -56,15 +57,20 @@ pub(crate) async fn create(
     let origin = Origin { id, compression, created_by: caller.actor.email.clone(), now };
     let draft = fields.create(origin, engine.as_ref())?;
     references::check_host(&state, &draft.database.endpoint.host)?;
+    trust::check_database(&caller, None, &draft)?;
     let database = keep_password(&state, draft).await?;
     let version = match state.storage.databases.insert(&database).await {
         // With an id of ours it is our own row, whose answer was lost on its way.
         Err(error) if error.kind() == StorageErrorKind::AlreadyExists && is_new_id => None,
         Err(error) if error.kind() == StorageErrorKind::AlreadyExists => {
+            forget_password(&state, &database).await;
             return Err(taken(&database.id));
         }
         other => Some(other?.into()),
     };
+    if !is_new_id {
+        confirm_password(&state, &database).await;
+    }
     state.storage.audit.record(&caller.actor, created(&database), now).await;
     let message = format!("The database {} is configured.", database.name);
     Ok((StatusCode::CREATED, version, Json(Answer { message, database: DatabaseView::from(&database) })))
@@ -92,11 +98,22 @@ pub(super) async fn keep_password(state: &AppState, draft: Draft) -> Result<Data
     Ok(database)
 }
 
-/// Deletes the password that a database's own login had, which it does not use any more. Where that
-/// fails, the vault keeps a secret that nothing names.
+/// Gets the new password of a database back that somebody deleted in the moment in which it was stored:
+/// whoever was deleting an earlier database of this id.
+pub(super) async fn confirm_password(state: &AppState, database: &Database) {
+    let Some(login) = database.own_login() else { return };
+    if let Err(error) = state.secrets.confirm(SecretOwner::Database(&database.id), &login.password).await {
+        let error: &dyn Error = &error;
+        tracing::warn!(error, database_id = %database.id, "a password that was just kept could not be looked at");
+    }
+}
+
+/// Deletes the password that a database's own login had, unless its row names it. Where that fails, the vault
+/// keeps a secret that nothing names.
 pub(crate) async fn forget_password(state: &AppState, database: &Database) {
     let Some(login) = database.own_login() else { return };
-    if let Err(error) = state.secrets.forget(SecretOwner::Database(&database.id), &login.password).await {
+    let owner = SecretOwner::Database(&database.id);
+    if let Err(error) = state.secrets.forget(&state.storage, owner, &login.password).await {
         let error: &dyn Error = &error;
         tracing::warn!(error, database_id = %database.id, "a password that is not used any more stays in the vault");
     }

@@ -2,22 +2,26 @@
 
 use axum::Json;
 use axum::extract::State;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shared::models::{
-    AuditAction, AuditEvent, AuditResource, Database, DatabaseId, Engine, EngineId, UserRole,
+    AuditAction, AuditEvent, AuditResource, Credentials, Database, DatabaseId, Engine, EngineId,
 };
-use shared::storage::StorageErrorKind;
+use shared::secrets::SecretOwner;
+use shared::storage::table::ETag;
+use shared::storage::{StorageErrorKind, Versioned};
 
-use super::create::{forget_password, keep_password};
+use super::create::{confirm_password, forget_password, keep_password};
 use crate::actor::Caller;
 use crate::error::ApiError;
 use crate::if_match::{IfMatch, Version};
 use crate::json::{Given, Members};
 use crate::path::Id;
 use crate::references;
-use crate::requests::database::{DatabaseFields, Draft};
+use crate::requests::database::DatabaseFields;
 use crate::state::{AppState, Now};
+use crate::trust;
 use crate::views::database::DatabaseView;
 
 /// Members that say nothing about what somebody changed.
@@ -40,56 +44,84 @@ pub(crate) async fn update(
     body: Members,
 ) -> Result<(Version, Json<Answer>), ApiError> {
     let fields = DatabaseFields::read(&body)?;
-    let has_new_password = body.secret("password")?.is_some();
     if let Given::Value(policy) = &fields.policy_id {
         references::check_policy(&state, policy).await?;
     }
+    let mut refused = None;
+    let mut outcome = Ok(None);
     for _ in 0..2 {
-        let current = references::database(&state, &id).await?;
-        if_match.check(&current.etag)?;
-        let engine = engine_after(&state, &fields.engine_id, &current.value).await?;
-        let draft = fields.clone().update(current.value.clone(), engine.as_ref(), now)?;
-        references::check_host(&state, &draft.database.endpoint.host)?;
-        check_moved_password(&caller, &current.value, &draft)?;
-        let database = keep_password(&state, draft).await?;
-        match state.storage.databases.update(&database, &current.etag).await {
-            // With If-Match, the next round finds another version and says so.
-            Err(error) if error.kind() == StorageErrorKind::Changed => {}
-            Err(error) => return Err(error.into()),
-            Ok(etag) => {
-                if database.uses_engine_credentials() {
-                    forget_password(&state, &current.value).await;
-                }
-                let new_password = has_new_password && !database.uses_engine_credentials();
-                let event = updated(&current.value, &database, new_password);
-                state.storage.audit.record(&caller.actor, event, now).await;
-                let message = format!("The database {} is changed.", database.name);
-                let answer = Answer { message, database: DatabaseView::from(&database) };
-                return Ok((etag.into(), Json(answer)));
-            }
+        outcome = attempt(&state, &caller, &id, &if_match, fields.clone(), &mut refused, now).await;
+        if !matches!(outcome, Ok(None)) {
+            break;
         }
     }
-    Err(ApiError::Conflict(
-        "Somebody else keeps changing this database; load it again and repeat.".to_owned(),
-    ))
+    if let (Ok(None) | Err(_), Some(database)) = (&outcome, &refused) {
+        forget_password(&state, database).await;
+    }
+    let (etag, database) = outcome?.ok_or_else(|| {
+        ApiError::Conflict("Somebody else keeps changing this database; load it again and repeat.".to_owned())
+    })?;
+    let message = format!("The database {} is changed.", database.name);
+    Ok((etag.into(), Json(Answer { message, database: DatabaseView::from(&database) })))
 }
 
-/// Refuses to let a kept password go to another server on the word of somebody who may not know it.
-/// Administrators may move a database without entering its password again.
-fn check_moved_password(caller: &Caller, before: &Database, draft: &Draft) -> Result<(), ApiError> {
-    let after = &draft.database;
-    let place = |database: &Database| (database.endpoint.host.clone(), database.endpoint.port);
-    let goes_elsewhere = place(before) != place(after) || before.database_type != after.database_type;
-    let is_kept =
-        draft.new_password.is_none() && after.own_login().is_some_and(|login| login.password.is_kept());
-    if is_kept && goes_elsewhere && caller.user.role != UserRole::Admin {
-        return Err(ApiError::field(
-            "password",
-            "must be entered again for another server: only an administrator may move a database with the \
-             password that is stored",
-        ));
+/// Makes the change once; `None` when somebody else was faster. What was not stored for that reason is then
+/// in `refused`: its password may be one that no row names.
+async fn attempt(
+    state: &AppState,
+    caller: &Caller,
+    id: &DatabaseId,
+    if_match: &IfMatch,
+    fields: DatabaseFields,
+    refused: &mut Option<Database>,
+    now: DateTime<Utc>,
+) -> Result<Option<(ETag, Database)>, ApiError> {
+    let current = references::database(state, id).await?;
+    if_match.check(&current.etag)?;
+    let engine = engine_after(state, &fields.engine_id, &current.value).await?;
+    let draft = fields.update(current.value.clone(), engine.as_ref(), now)?;
+    references::check_host(state, &draft.database.endpoint.host)?;
+    trust::check_database(caller, Some(&current.value), &draft)?;
+    let is_new = draft.new_password.is_some();
+    let etag = if is_new { pinned(state, &current).await? } else { current.etag };
+    let database = keep_password(state, draft).await?;
+    let etag = match state.storage.databases.update(&database, &etag).await {
+        // With If-Match, the next round finds another version and says so.
+        Err(error) if matches!(error.kind(), StorageErrorKind::Changed | StorageErrorKind::NotFound) => {
+            *refused = Some(database);
+            return Ok(None);
+        }
+        Err(error) => {
+            // It may be stored all the same.
+            *refused = None;
+            return Err(error.into());
+        }
+        Ok(etag) => etag,
+    };
+    if is_new {
+        confirm_password(state, &database).await;
     }
-    Ok(())
+    if database.uses_engine_credentials() {
+        forget_password(state, &current.value).await;
+    }
+    let event = updated(&current.value, &database, is_new);
+    state.storage.audit.record(&caller.actor, event, now).await;
+    Ok(Some((etag, database)))
+}
+
+/// Notes in the row of an earlier system which version of its password it means, and returns the row's
+/// version: once a new password is in the vault, that could not be told any more.
+async fn pinned(state: &AppState, current: &Versioned<Database>) -> Result<ETag, ApiError> {
+    let Credentials::Own(login) = &current.value.credentials else { return Ok(current.etag.clone()) };
+    let owner = SecretOwner::Database(&current.value.id);
+    let Some(password) = state.secrets.pin(owner, &login.password).await? else {
+        return Ok(current.etag.clone());
+    };
+    let mut pinned = current.value.clone();
+    if let Credentials::Own(login) = &mut pinned.credentials {
+        login.password = password;
+    }
+    Ok(state.storage.databases.update(&pinned, &current.etag).await?)
 }
 
 /// Finds the engine that the database has after the change. One that the body names must exist; one

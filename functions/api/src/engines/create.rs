@@ -10,14 +10,16 @@ use shared::models::{AuditAction, AuditEvent, AuditResource, Engine, EngineId};
 use shared::secrets::SecretOwner;
 use shared::storage::StorageErrorKind;
 
+use super::delete::forget_secrets;
 use super::discovery;
 use crate::actor::Caller;
 use crate::error::ApiError;
 use crate::if_match::Version;
 use crate::json::Members;
 use crate::references;
-use crate::requests::engine::NewEngine;
+use crate::requests::engine::{EngineDraft, NewEngine};
 use crate::state::{AppState, Now};
+use crate::trust;
 use crate::views::engine::{DiscoveredView, EngineView};
 
 /// How long listing the databases may hold up the answer; the client programs' start included.
@@ -41,18 +43,26 @@ pub(crate) async fn create(
     body: Members,
 ) -> Result<(StatusCode, Option<Version>, Json<Answer>), ApiError> {
     let new = NewEngine::read(&body, EngineId::random(), caller.actor.email.clone(), now)?;
-    if let Some(policy) = &new.engine.policy_id {
+    let NewEngine { draft, discover } = new;
+    if let Some(policy) = &draft.engine.policy_id {
         references::check_policy(&state, policy).await?;
     }
-    references::check_host(&state, &new.engine.endpoint.host)?;
-    refuse_duplicate(&state, &new.engine).await?;
-    let NewEngine { mut engine, password, connection_string, discover } = new;
-    if let Some(password) = password {
+    references::check_host(&state, &draft.engine.endpoint.host)?;
+    trust::check_engine(&caller, None, &draft)?;
+    refuse_duplicate(&state, &draft.engine).await?;
+    let EngineDraft { mut engine, new_password, new_connection_string } = draft;
+    if let Some(password) = new_password {
         engine.login.password = state.secrets.keep(SecretOwner::Engine(&engine.id), password).await?;
     }
-    if let Some(text) = connection_string {
+    if let Some(text) = new_connection_string {
         let owner = SecretOwner::EngineConnectionString(&engine.id);
-        engine.connection_string = state.secrets.keep(owner, text).await?;
+        match state.secrets.keep(owner, text).await {
+            Ok(kept) => engine.connection_string = kept,
+            Err(error) => {
+                forget_secrets(&state, &engine).await;
+                return Err(error.into());
+            }
+        }
     }
     let inserted = match state.storage.engines.insert(&engine).await {
         // The id is new: it is our own row, whose answer was lost on its way.

@@ -102,14 +102,15 @@ async fn refuse_with_databases(state: &AppState, engine: &Engine) -> Result<(), 
     }
 }
 
-/// Deletes what the engine signed in with. Where that fails, the vault keeps a secret that nothing names.
-async fn forget_secrets(state: &AppState, engine: &Engine) {
+/// Deletes what the engine signed in with, unless its row names it. Where that fails, the vault keeps a secret
+/// that nothing names.
+pub(super) async fn forget_secrets(state: &AppState, engine: &Engine) {
     let secrets = [
         (SecretOwner::Engine(&engine.id), &engine.login.password),
         (SecretOwner::EngineConnectionString(&engine.id), &engine.connection_string),
     ];
     for (owner, stored) in secrets {
-        if let Err(error) = state.secrets.forget(owner, stored).await {
+        if let Err(error) = state.secrets.forget(&state.storage, owner, stored).await {
             let error: &dyn Error = &error;
             tracing::warn!(error, engine_id = %engine.id, "a secret that is not used any more stays in the vault");
         }

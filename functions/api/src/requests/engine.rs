@@ -11,12 +11,10 @@ use crate::error::ApiError;
 use crate::json::{Given, Members, require};
 use crate::requests::tls::TlsFields;
 
-/// A new engine, and the secrets that are to be kept for it first.
+/// A new engine.
 #[derive(Debug)]
 pub(crate) struct NewEngine {
-    pub engine: Engine,
-    pub password: Option<SecretString>,
-    pub connection_string: Option<SecretString>,
+    pub draft: EngineDraft,
     /// Whether its databases are to be listed at once.
     pub discover: bool,
 }
@@ -50,23 +48,23 @@ impl NewEngine {
         let auth_method: Option<AuthMethod> = body.parsed("auth_method")?.value();
         let implied = (username.is_some() && password.is_some()).then_some(AuthMethod::UserPassword);
         let policy_id: Option<PolicyId> = body.parsed("policy_id")?.value();
+        let engine = Engine {
+            id,
+            name,
+            engine_type,
+            endpoint: Endpoint { host, port, tls },
+            login: Login { auth_method: auth_method.or(implied), username, password: StoredSecret::None },
+            connection_string: StoredSecret::None,
+            policy_id,
+            max_concurrent_backups: concurrent(body)?.value().unwrap_or(DEFAULT_CONCURRENT_BACKUPS),
+            last_discovery: None,
+            created_at: now,
+            updated_at: now,
+            created_by: Some(created_by),
+        };
+        let new_connection_string = body.secret("connection_string")?;
         Ok(Self {
-            engine: Engine {
-                id,
-                name,
-                engine_type,
-                endpoint: Endpoint { host, port, tls },
-                login: Login { auth_method: auth_method.or(implied), username, password: StoredSecret::None },
-                connection_string: StoredSecret::None,
-                policy_id,
-                max_concurrent_backups: concurrent(body)?.value().unwrap_or(DEFAULT_CONCURRENT_BACKUPS),
-                last_discovery: None,
-                created_at: now,
-                updated_at: now,
-                created_by: Some(created_by),
-            },
-            password,
-            connection_string: body.secret("connection_string")?,
+            draft: EngineDraft { engine, new_password: password, new_connection_string },
             discover: body.flag("discover_databases")?.unwrap_or(false),
         })
     }

@@ -129,7 +129,9 @@ async fn take_back(state: &AppState, restore: &Restore) {
 
 /// Forgets the password of a restore that is over.
 pub(super) async fn forget(state: &AppState, restore: &Restore, password: &StoredSecret) {
-    if let Err(error) = state.secrets.forget(SecretOwner::Restore(&restore.id), password).await {
+    if let Err(error) =
+        state.secrets.forget(&state.storage, SecretOwner::Restore(&restore.id), password).await
+    {
         tracing::warn!(error = &error as &dyn Error, "the password of a restore could not be forgotten");
     }
 }

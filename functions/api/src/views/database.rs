@@ -143,7 +143,7 @@ impl From<&Database> for DatabaseView {
 /// Returns the name under which a secret is kept, which is no secret itself.
 pub(super) fn secret_name(secret: StoredSecret) -> Option<String> {
     match secret {
-        StoredSecret::Named(name) => Some(name),
+        StoredSecret::Named { name, .. } => Some(name),
         StoredSecret::None | StoredSecret::Sealed(_) | StoredSecret::Plain(_) => None,
     }
 }

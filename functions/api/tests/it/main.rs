@@ -35,6 +35,7 @@ mod survival;
 mod system;
 mod taken_over;
 mod trigger;
+mod trust;
 mod update;
 mod users;
 mod validation;

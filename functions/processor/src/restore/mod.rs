@@ -194,7 +194,8 @@ async fn finish(
         Err(RestoreEnd::Storage(error)) => return Err(error),
         Err(_) => return Ok("the restore was ended by somebody else".to_owned()),
     };
-    if let Err(error) = state.secrets.forget(SecretOwner::Restore(&restore.id), &password).await {
+    let owner = SecretOwner::Restore(&restore.id);
+    if let Err(error) = state.secrets.forget(&state.storage, owner, &password).await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             "the password of a restore could not be forgotten"

@@ -22,7 +22,7 @@ impl Row for Database {
     fn entity(&self) -> Entity {
         let none = Login::default();
         let login = self.own_login().unwrap_or(&none);
-        let [name, sealed, plain] = secret_columns(&login.password);
+        let [name, version, sealed, plain] = secret_columns(&login.password);
         let [tls_mode, tls_ca] = tls_columns(&self.endpoint.tls);
         Entity::new(
             Key::new(PARTITION, self.id.as_str()),
@@ -39,6 +39,7 @@ impl Row for Database {
                 ("auth_method", text(login.auth_method.as_ref())),
                 ("username", text(login.username.as_ref())),
                 ("password_secret_name", name),
+                ("password_secret_version", version),
                 ("password_sealed", sealed),
                 ("password", plain),
                 ("policy_id", text(self.policy.own.as_ref())),
@@ -115,25 +116,29 @@ pub(super) fn text(value: Option<&impl ToString>) -> Value {
     Value::String(value.map(ToString::to_string).unwrap_or_default())
 }
 
-/// Renders a secret as its three columns: its name in the store, its sealed text, its plain text. All
-/// are always written, so that a secret that has moved leaves nothing behind.
-pub(super) fn secret_columns(secret: &StoredSecret) -> [Value; 3] {
-    let (name, sealed, plain) = match secret {
-        StoredSecret::None => ("", "", ""),
-        StoredSecret::Named(name) => (name.as_str(), "", ""),
-        StoredSecret::Sealed(text) => ("", text.as_str(), ""),
-        StoredSecret::Plain(secret) => ("", "", secret.expose_secret()),
+/// Renders a secret as its four columns: its name and version in the store, its sealed text, its plain text.
+/// All are always written, so that a secret that has moved leaves nothing behind.
+pub(super) fn secret_columns(secret: &StoredSecret) -> [Value; 4] {
+    let (name, version, sealed, plain) = match secret {
+        StoredSecret::None => ("", "", "", ""),
+        StoredSecret::Named { name, version } => (name.as_str(), version.as_deref().unwrap_or(""), "", ""),
+        StoredSecret::Sealed(text) => ("", "", text.as_str(), ""),
+        StoredSecret::Plain(secret) => ("", "", "", secret.expose_secret()),
     };
-    [name.into(), sealed.into(), plain.into()]
+    [name.into(), version.into(), sealed.into(), plain.into()]
 }
 
-/// Reads a secret from its three columns.
-pub(super) fn secret(row: &Reader<'_>, columns: [&'static str; 3]) -> StoredSecret {
+/// The columns of a password.
+pub(crate) const PASSWORD: [&str; 4] =
+    ["password_secret_name", "password_secret_version", "password_sealed", "password"];
+
+/// Reads a secret from its four columns.
+pub(super) fn secret(row: &Reader<'_>, columns: [&'static str; 4]) -> StoredSecret {
     match columns.map(|column| row.owned(column)) {
-        [Some(name), _, _] => StoredSecret::Named(name),
-        [None, Some(text), _] => StoredSecret::Sealed(text),
-        [None, None, Some(plain)] => StoredSecret::Plain(plain.into()),
-        [None, None, None] => StoredSecret::None,
+        [Some(name), version, _, _] => StoredSecret::Named { name, version },
+        [None, _, Some(text), _] => StoredSecret::Sealed(text),
+        [None, _, None, Some(plain)] => StoredSecret::Plain(plain.into()),
+        [None, _, None, None] => StoredSecret::None,
     }
 }
 
@@ -141,7 +146,7 @@ pub(super) fn login(row: &Reader<'_>) -> Result<Login, UnreadableRow> {
     Ok(Login {
         auth_method: row.parse_optional("auth_method")?,
         username: row.parse_optional("username")?,
-        password: secret(row, ["password_secret_name", "password_sealed", "password"]),
+        password: secret(row, PASSWORD),
     })
 }
 

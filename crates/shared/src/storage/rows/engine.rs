@@ -10,10 +10,19 @@ use crate::models::{DEFAULT_CONCURRENT_BACKUPS, Engine, InvalidId, MOST_CONCURRE
 /// systems kept them.
 pub(crate) const PARTITION: &str = "engine";
 
+/// The columns of a connection string.
+pub(crate) const CONNECTION_STRING: [&str; 4] = [
+    "connection_string_secret_name",
+    "connection_string_secret_version",
+    "connection_string_sealed",
+    "connection_string",
+];
+
 impl Row for Engine {
     fn entity(&self) -> Entity {
-        let [password_name, password_sealed, password] = secret_columns(&self.login.password);
-        let [string_name, string_sealed, string] = secret_columns(&self.connection_string);
+        let [password_name, password_version, password_sealed, password] =
+            secret_columns(&self.login.password);
+        let [string_name, string_version, string_sealed, string] = secret_columns(&self.connection_string);
         let [tls_mode, tls_ca] = tls_columns(&self.endpoint.tls);
         Entity::new(
             Key::new(PARTITION, self.id.as_str()),
@@ -27,9 +36,11 @@ impl Row for Engine {
                 ("auth_method", text(self.login.auth_method.as_ref())),
                 ("username", text(self.login.username.as_ref())),
                 ("password_secret_name", password_name),
+                ("password_secret_version", password_version),
                 ("password_sealed", password_sealed),
                 ("password", password),
                 ("connection_string_secret_name", string_name),
+                ("connection_string_secret_version", string_version),
                 ("connection_string_sealed", string_sealed),
                 ("connection_string", string),
                 ("policy_id", text(self.policy_id.as_ref())),
@@ -56,10 +67,7 @@ impl Row for Engine {
             engine_type: row.parse("engine_type")?,
             endpoint: endpoint(&row)?,
             login: login(&row)?,
-            connection_string: secret(
-                &row,
-                ["connection_string_secret_name", "connection_string_sealed", "connection_string"],
-            ),
+            connection_string: secret(&row, CONNECTION_STRING),
             policy_id: row.parse_optional("policy_id")?,
             max_concurrent_backups: row
                 .number("max_concurrent_backups")

@@ -1,7 +1,7 @@
 //! Restores as rows. A table of our own: no earlier system knows it.
 
 use super::super::table::{Entity, Key, Value};
-use super::database::{endpoint, secret, secret_columns, text, tls_columns};
+use super::database::{PASSWORD, endpoint, secret, secret_columns, text, tls_columns};
 use super::read::{Reader, date_time};
 use super::{Row, UnreadableRow, properties};
 use crate::models::{
@@ -24,7 +24,7 @@ impl Row for Restore {
             Place::Engine(_) => (&none.0, &none.1),
             Place::Server { endpoint, password, .. } => (&endpoint.tls, password),
         };
-        let [password_name, password_sealed, password] = secret_columns(password);
+        let [password_name, password_version, password_sealed, password] = secret_columns(password);
         let [tls_mode, tls_ca] = tls_columns(tls);
         let instant = |at: Option<_>| at.map_or_else(|| "".into(), date_time);
         let size = |bytes: u64| Value::Int64(i64::try_from(bytes).unwrap_or(i64::MAX));
@@ -44,6 +44,7 @@ impl Row for Restore {
                 ("tls_ca", tls_ca),
                 ("username", username.into()),
                 ("password_secret_name", password_name),
+                ("password_secret_version", password_version),
                 ("password_sealed", password_sealed),
                 ("password", password),
                 ("database_name", self.database.as_str().into()),
@@ -81,7 +82,7 @@ impl Row for Restore {
             None => Place::Server {
                 endpoint: endpoint(&row)?,
                 username: row.parse("username")?,
-                password: secret(&row, ["password_secret_name", "password_sealed", "password"]),
+                password: secret(&row, PASSWORD),
             },
         };
         let above_zero = |property| row.number(property).filter(|number: &u64| *number > 0);

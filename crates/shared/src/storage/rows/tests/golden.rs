@@ -93,6 +93,7 @@ fn a_database() {
     password = "p'w"
     password_sealed = ""
     password_secret_name = ""
+    password_secret_version = ""
     policy_id = "production-standard"
     port = 3306
     retention_days = 0
@@ -164,6 +165,7 @@ fn a_database_with_everything() {
     password = ""
     password_sealed = ""
     password_secret_name = ""
+    password_secret_version = ""
     policy_id = ""
     port = 3306
     retention_days = 14
@@ -187,7 +189,7 @@ fn an_engine() {
         name: "Main".to_owned(),
         engine_type: EngineType::Postgresql,
         endpoint: endpoint("10.0.0.4", 5432),
-        login: login(StoredSecret::Named("engine-e1".to_owned())),
+        login: login(StoredSecret::Named { name: "engine-e1".to_owned(), version: Some("0a1b".to_owned()) }),
         connection_string: StoredSecret::None,
         policy_id: None,
         max_concurrent_backups: 3,
@@ -203,6 +205,7 @@ fn an_engine() {
     connection_string = ""
     connection_string_sealed = ""
     connection_string_secret_name = ""
+    connection_string_secret_version = ""
     created_at = "2025-12-05T10:00:00.123456"
     created_by = "a@example.com"
     discovery_enabled = true
@@ -214,6 +217,7 @@ fn an_engine() {
     password = ""
     password_sealed = ""
     password_secret_name = "engine-e1"
+    password_secret_version = "0a1b"
     policy_id = ""
     port = 5432
     tls_ca = ""

@@ -121,7 +121,9 @@ fn an_engine_in_the_older_place_is_read() {
     });
     let engine: Engine = read(&row).unwrap();
     assert!(engine.has_usable_credentials());
-    assert!(matches!(&engine.login.password, StoredSecret::Named(name) if name == "engine-e1"));
+    assert!(
+        matches!(&engine.login.password, StoredSecret::Named { name, version: None } if name == "engine-e1")
+    );
     assert_eq!((engine.policy_id.as_ref(), engine.last_discovery), (None, None));
     let plain = json!({"auth_method": "connection_string", "connection_string": "Server=x;Pwd=secret", "username": ""});
     let engine: Engine = read(&with(row, plain)).unwrap();

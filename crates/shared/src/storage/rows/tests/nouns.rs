@@ -134,7 +134,7 @@ pub(super) fn backup() -> impl Strategy<Value = Backup> {
 fn secret() -> impl Strategy<Value = StoredSecret> {
     prop_oneof![
         Just(StoredSecret::None),
-        text().prop_map(StoredSecret::Named),
+        (text(), of(text())).prop_map(|(name, version)| StoredSecret::Named { name, version }),
         text().prop_map(StoredSecret::Sealed),
         text().prop_map(|secret| StoredSecret::Plain(secret.into())),
     ]

@@ -8,6 +8,9 @@ use secrecy::ExposeSecret as _;
 use shared::config::{Config, Source};
 use shared::models::{DatabaseId, StoredSecret};
 use shared::secrets::{SecretError, SecretOwner, Secrets};
+use shared::storage::Storage;
+
+mod rows;
 
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
@@ -20,10 +23,20 @@ fn id(text: &str) -> DatabaseId {
     text.parse().unwrap()
 }
 
+/// Reads the secret that a row of an earlier system names, which knows no versions.
 async fn read(secrets: &Secrets, id: &DatabaseId) -> Result<String, SecretError> {
-    let owner = SecretOwner::Database(id);
-    let secret = secrets.read(owner, &StoredSecret::Named(owner.name())).await?;
+    let name = SecretOwner::Database(id).name();
+    read_as(secrets, id, &StoredSecret::Named { name, version: None }).await
+}
+
+async fn read_as(secrets: &Secrets, id: &DatabaseId, stored: &StoredSecret) -> Result<String, SecretError> {
+    let secret = secrets.read(SecretOwner::Database(id), stored).await?;
     Ok(secret.unwrap().expose_secret().to_owned())
+}
+
+/// An account in memory, in which no row names anything.
+fn nothing() -> Storage {
+    Storage::memory(&Config::read(&Source::of(&[])).unwrap()).0
 }
 
 /// Renders an error with its causes, and checks that it repeats nothing of what was sent.
@@ -42,7 +55,8 @@ async fn a_secret_is_written_once_read_once_and_recovered_after_its_deletion() {
     let owner = SecretOwner::Database(&id);
 
     let stored = secrets.keep(owner, "marked-1".into()).await.unwrap();
-    assert!(matches!(&stored, StoredSecret::Named(name) if name == "database-d-1"));
+    let shown = format!("{stored:?}");
+    assert_eq!(shown, r#"Named { name: "database-d-1", version: Some("v1") }"#);
     // The first request of a client goes without a token, and without the secret too.
     assert_eq!(
         vault.take_requests(),
@@ -52,10 +66,11 @@ async fn a_secret_is_written_once_read_once_and_recovered_after_its_deletion() {
             "PUT /secrets/database-d-1 token body"
         ]
     );
-    assert_eq!(read(&secrets, &id).await.unwrap(), "marked-1");
+    assert_eq!(read_as(&secrets, &id, &stored).await.unwrap(), "marked-1");
     assert_eq!(vault.take_requests(), [""; 0], "what was written is remembered");
 
-    secrets.keep(owner, "marked-1".into()).await.unwrap();
+    let again = secrets.keep(owner, "marked-1".into()).await.unwrap();
+    assert_eq!(format!("{again:?}"), shown);
     assert_eq!(vault.versions("database-d-1").len(), 1, "the same password makes no new version");
 
     let other = store(&vault);
@@ -66,14 +81,34 @@ async fn a_secret_is_written_once_read_once_and_recovered_after_its_deletion() {
     assert_eq!(read(&other, &id).await.unwrap(), "marked-1");
     other.distrust(owner);
     assert_eq!(read(&other, &id).await.unwrap(), "marked-2", "after a refusal it is read again");
+    assert_eq!(
+        read_as(&other, &id, &stored).await.unwrap(),
+        "marked-1",
+        "a row's version is another's never"
+    );
+    let pinned = other.pin(owner, &StoredSecret::Named { name: owner.name(), version: None }).await.unwrap();
+    assert_eq!(read_as(&other, &id, &pinned.unwrap()).await.unwrap(), "marked-2");
+    assert!(other.pin(owner, &stored).await.unwrap().is_none(), "it has its version");
 
-    secrets.forget(owner, &stored).await.unwrap();
-    secrets.forget(owner, &stored).await.unwrap();
+    secrets.forget(&nothing(), owner, &stored).await.unwrap();
+    secrets.forget(&nothing(), owner, &stored).await.unwrap();
     assert_eq!(vault.deleted(), ["database-d-1"]);
     assert!(matches!(read(&secrets, &id).await, Err(SecretError::Missing)));
-    secrets.keep(owner, "marked-3".into()).await.unwrap();
+    let third = secrets.keep(owner, "marked-3".into()).await.unwrap();
     assert_eq!(vault.versions("database-d-1"), ["marked-1", "marked-2", "marked-3"]);
     assert_eq!(vault.deleted(), [""; 0]);
+    assert_eq!(read_as(&secrets, &id, &third).await.unwrap(), "marked-3");
+    assert_eq!(
+        read_as(&secrets, &id, &stored).await.unwrap(),
+        "marked-1",
+        "a recovered name has all versions"
+    );
+
+    vault.delete("database-d-1");
+    secrets.confirm(owner, &third).await.unwrap();
+    assert_eq!(vault.deleted(), [""; 0], "it was got back");
+    vault.purge("database-d-1");
+    assert!(matches!(secrets.confirm(owner, &third).await, Err(SecretError::Missing)));
 }
 
 #[tokio::test]
@@ -139,7 +174,7 @@ async fn what_is_kept_elsewhere_moves_into_the_vault_and_foreign_names_are_refus
     let (one, two) = (id("d-1"), id("d-2"));
     let owner = SecretOwner::Database(&one);
     let moved = secrets.settle(owner, StoredSecret::Plain("marked-1".to_owned().into())).await.unwrap();
-    assert!(matches!(&moved, StoredSecret::Named(name) if name == "database-d-1"));
+    assert!(matches!(&moved, StoredSecret::Named { version: Some(version), .. } if version == "v1"));
     assert_eq!(vault.versions("database-d-1"), ["marked-1"]);
 
     let config = Config::read(&Source::of(&[("SECRETS_KEY", KEY)])).unwrap();
@@ -152,9 +187,13 @@ async fn what_is_kept_elsewhere_moves_into_the_vault_and_foreign_names_are_refus
     vault.take_requests();
     let foreign = SecretOwner::Database(&two);
     for name in ["database-d-1", "engine-d-2", "", "database-d-2/../database-d-1"] {
-        let stored = StoredSecret::Named(name.to_owned());
+        let stored = StoredSecret::Named { name: name.to_owned(), version: None };
         assert!(matches!(secrets.read(foreign, &stored).await, Err(SecretError::ForeignName)), "{name}");
-        secrets.forget(foreign, &stored).await.unwrap();
+        secrets.forget(&nothing(), foreign, &stored).await.unwrap();
+    }
+    for version in ["", "../../database-d-1", "v1?x=y", "v1/"] {
+        let stored = StoredSecret::Named { name: foreign.name(), version: Some(version.to_owned()) };
+        assert!(matches!(secrets.read(foreign, &stored).await, Err(SecretError::ForeignName)), "{version}");
     }
     assert_eq!(vault.take_requests(), [""; 0], "a foreign name is not even asked for");
 }
