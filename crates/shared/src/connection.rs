@@ -237,6 +237,22 @@ pub async fn for_restore(
     }
 }
 
+/// Finds out how to connect to the server of a restore after it has refused what was tried; see
+/// [`renewed_for_database`].
+pub async fn renewed_for_restore(
+    restore: &Restore,
+    engine: Option<&Engine>,
+    secrets: &Secrets,
+    refused: &Connection,
+) -> Option<Connection> {
+    match (&restore.place, engine) {
+        (Place::Engine(_), Some(engine)) => distrust(engine, secrets),
+        (Place::Engine(_), None) => {}
+        (Place::Server { .. }, _) => secrets.distrust(SecretOwner::Restore(&restore.id)),
+    }
+    for_restore(restore, engine, secrets).await.ok().filter(|renewed| renewed.differs_from(refused))
+}
+
 /// Where to sign in.
 struct Site<'a> {
     name: &'a str,

@@ -87,7 +87,7 @@ async fn make(
     if let Some(artifact) = twin {
         return Ok(artifact);
     }
-    let (dump, target) = begin(state, &database, engine).await?;
+    let (dump, target) = begin(state, &backup, &database, engine).await?;
     tracing::info!(tool = dump.tool(), server = dump.server_version(), "the dump has begun");
 
     let remarks = dump.remarks();
@@ -125,6 +125,7 @@ async fn make(
 /// since: it is then read again, and tried once more if it is another one.
 async fn begin(
     state: &AppState,
+    backup: &Backup,
     database: &Database,
     engine: Option<&Engine>,
 ) -> Result<(Dump, Target), AttemptError> {
@@ -136,7 +137,7 @@ async fn begin(
     let begun = dump::dump_with(tools, &target, options, &limits).await;
     let begun = match begun {
         Err(error @ DumpError::AuthenticationFailed { .. }) => {
-            match connection::renewed_for_database(database, engine, secrets, &connection).await {
+            match renewed(state, backup, database, &connection).await {
                 Some(renewed) => {
                     target = target_of(database, &renewed);
                     dump::dump_with(tools, &target, options, &limits).await
@@ -147,6 +148,22 @@ async fn begin(
         begun => begun,
     };
     begun.map(|dump| (dump, target)).map_err(AttemptError::Dump)
+}
+
+/// Reads again how the database is signed in to, from its row on, which names the password. `None` when that
+/// brings nothing new, or leads elsewhere: the next backup goes there.
+async fn renewed(
+    state: &AppState,
+    backup: &Backup,
+    database: &Database,
+    refused: &Connection,
+) -> Option<Connection> {
+    let (now, engine) = configuration(state, backup).await.ok()?;
+    let renewed = connection::renewed_for_database(&now, engine.as_ref(), &state.secrets, refused).await?;
+    let is_there = now.database_name == database.database_name
+        && renewed.database_type == refused.database_type
+        && renewed.endpoint == refused.endpoint;
+    is_there.then_some(renewed)
 }
 
 /// Returns how the dumps of a database are compressed.

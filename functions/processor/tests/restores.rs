@@ -29,6 +29,9 @@ use shared::storage::{
 };
 use tower::ServiceExt as _;
 
+#[path = "restores/sign_in.rs"]
+mod sign_in;
+
 const NASTY_MARIADB: &str = include_str!("../../../tests/fixtures/mariadb/nasty.sql");
 const NASTY_POSTGRESQL: &str = include_str!("../../../tests/fixtures/postgresql/nasty.sql");
 

@@ -5,19 +5,19 @@ use std::sync::atomic::Ordering;
 use archive::{Opened, Progress};
 use dump::{Closing, DumpError, Limits, Origin, Plan, Target};
 use futures::TryStreamExt as _;
-use shared::connection;
-use shared::models::{CheckResult, DatabaseName, DatabaseType, Place, Restore, RestoreMode, RestorePhase};
+use shared::models::{CheckResult, DatabaseName, DatabaseType, Restore, RestoreMode, RestorePhase};
 use shared::storage::{BlobAddress, BlobProperties};
 
 use super::error::RestoreEnd;
 use super::record::Record;
+use super::target;
 use crate::state::AppState;
 
 /// Runs a restore to its end. What it has made when it fails is left for [`clean_up`].
 pub(super) async fn load(state: &AppState, record: &Record<'_>) -> Result<(), RestoreEnd> {
     record.enter(RestorePhase::Checking).await?;
     let restore = record.restore().await;
-    let target = target(state, &restore).await?;
+    let target = target::find(state, &restore).await?;
     let properties = recorded(state, &restore).await?;
     ask(state, record, &restore, &target, &properties).await?;
 
@@ -25,6 +25,7 @@ pub(super) async fn load(state: &AppState, record: &Record<'_>) -> Result<(), Re
     prove(state, &restore, &progress).await?;
 
     let progress = record.enter(RestorePhase::Loading).await?;
+    let target = target::find_again(state, &restore, target).await;
     let work = work_name(&restore)?;
     record.change(|restore| restore.work_database = Some(work.clone())).await?;
     let loaded = Target { database: work.to_string(), ..target.clone() };
@@ -42,7 +43,8 @@ pub(super) async fn load(state: &AppState, record: &Record<'_>) -> Result<(), Re
     tracing::info!(bytes = restored.bytes, server = restored.server_version, "the backup is loaded");
 
     record.enter(RestorePhase::Exchanging).await?;
-    exchange(state, record, &restore, &target, &loaded).await
+    let target = target::find_again(state, &restore, target).await;
+    exchange(state, record, &restore, &target, &work).await
 }
 
 /// Returns the database that a restore loads into. MySQL cannot rename a database, so a new one has its name
@@ -57,26 +59,7 @@ fn work_name(restore: &Restore) -> Result<DatabaseName, RestoreEnd> {
         .map_err(|_| RestoreEnd::Refused("the id of the restore cannot be used".to_owned()))
 }
 
-/// Finds out how to connect to the target, as it is configured now.
-async fn target(state: &AppState, restore: &Restore) -> Result<Target, RestoreEnd> {
-    let engine = match &restore.place {
-        Place::Engine(id) => state.storage.engines.get(id).await?.map(|found| found.value),
-        Place::Server { .. } => None,
-    };
-    let connection = connection::for_restore(restore, engine.as_ref(), &state.secrets).await?;
-    Ok(Target {
-        kind: connection.database_type,
-        host: connection.endpoint.host.to_string(),
-        port: connection.endpoint.port,
-        tls: connection.endpoint.tls,
-        username: connection.username.to_string(),
-        password: connection.password,
-        proof: connection.proof,
-        database: restore.database.to_string(),
-    })
-}
-
-fn limits(state: &AppState) -> Limits {
+pub(super) fn limits(state: &AppState) -> Limits {
     // A server may work for long on one index without taking a byte.
     Limits { stall: state.config.jobs.deadline, deadline: state.config.jobs.deadline, ..Limits::default() }
 }
@@ -141,12 +124,13 @@ async fn exchange(
     record: &Record<'_>,
     restore: &Restore,
     target: &Target,
-    loaded: &Target,
+    work: &DatabaseName,
 ) -> Result<(), RestoreEnd> {
     let limits = limits(state);
+    let loaded = Target { database: work.to_string(), ..target.clone() };
     match restore.mode {
         RestoreMode::New if loaded.database == target.database => Ok(()),
-        RestoreMode::New => dump::rename_database(&state.tools, loaded, &target.database, &limits)
+        RestoreMode::New => dump::rename_database(&state.tools, &loaded, &target.database, &limits)
             .await
             .map_err(server("giving the loaded database its name")),
         RestoreMode::Replace => dump::exchange_databases(
@@ -173,7 +157,7 @@ pub(super) async fn was_exchanged(state: &AppState, restore: &Restore) -> Option
     if *work == restore.database {
         return Some(true);
     }
-    let target = target(state, restore).await.ok()?;
+    let target = target::find(state, restore).await.ok()?;
     let names = dump::discover(&state.tools, &target, &limits(state)).await.ok()?;
     let there = |name: &str| names.iter().any(|known| known == name);
     match (there(work.as_str()), there(&restore.aside())) {
@@ -192,7 +176,7 @@ pub(super) async fn let_everybody_in(state: &AppState, record: &Record<'_>) {
         return;
     }
     let done = async {
-        let target = target(state, &restore).await?;
+        let target = target::find(state, &restore).await?;
         dump::let_everybody_in(&state.tools, &target, &limits(state)).await.map_err(server("letting in"))
     };
     if let Err(error) = done.await {
@@ -223,7 +207,7 @@ pub(super) async fn clean_up(state: &AppState, record: &Record<'_>) -> String {
         return format!("The half-made database is left as \"{work}\", as asked for.{old}");
     }
     let dropped = async {
-        let target = Target { database: work.to_string(), ..target(state, &restore).await? };
+        let target = Target { database: work.to_string(), ..target::find(state, &restore).await? };
         let there = dump::discover(&state.tools, &target, &limits(state)).await.map_err(server("looking"))?;
         if !there.contains(&target.database) {
             return Ok(());

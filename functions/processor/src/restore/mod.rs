@@ -8,6 +8,7 @@ mod error;
 mod load;
 mod poison;
 mod record;
+mod target;
 
 use std::pin::pin;
 use std::time::Duration;
