@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use shared::connection::Proof;
-use shared::models::{DatabaseType, Tls, TlsMode};
+use shared::models::{DatabaseType, Tls, TlsMode, is_instance};
 
 use crate::error::DumpError;
 
@@ -63,9 +63,22 @@ impl Target {
         format!("{}@{}:{}", self.username, self.host, self.port)
     }
 
-    /// Returns the host as the clients want it: an IPv6 address without its brackets.
+    /// Returns the host as the clients want it: an IPv6 address without its brackets, a machine without the
+    /// instance of SQL Server on it.
     pub(crate) fn bare_host(&self) -> &str {
-        self.host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&self.host)
+        let host = self.instance_at().map_or(self.host.as_str(), |(machine, _)| machine);
+        host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+    }
+
+    /// Returns the instance of SQL Server that is to be found by its name: one that comes with the usual
+    /// port. Another port tells where the server is by itself.
+    pub(crate) fn instance(&self) -> Option<&str> {
+        let (_, instance) = self.instance_at()?;
+        (self.port == self.kind.default_port()).then_some(instance)
+    }
+
+    fn instance_at(&self) -> Option<(&str, &str)> {
+        self.host.split_once('\\').filter(|_| self.kind.is_sql_server())
     }
 
     /// Refuses a target that no server could have.
@@ -84,6 +97,9 @@ impl Target {
         }
         if host.starts_with('-') || !host.chars().all(is_host_character) {
             return invalid("host", "is neither a host name nor an address");
+        }
+        if self.instance_at().is_some_and(|(_, instance)| !is_instance(instance)) {
+            return invalid("host", "has something after the backslash that is not the name of an instance");
         }
         if self.port == 0 {
             return invalid("port", "is 0");
@@ -216,6 +232,20 @@ mod tests {
             let error = target(host, "app", "shop").check();
             assert!(matches!(error, Err(DumpError::InvalidTarget { field: "host", .. })), "{host:?}");
         }
+    }
+
+    #[test]
+    fn an_instance_belongs_to_sql_server_and_to_the_usual_port() {
+        let on = |kind, host, port| Target { kind, port, ..target(host, "app", "shop") };
+        let express = on(DatabaseType::Sqlserver, "db1\\SQLEXPRESS", 1433);
+        assert!(express.check().is_ok());
+        assert_eq!((express.bare_host(), express.instance()), ("db1", Some("SQLEXPRESS")));
+        let elsewhere = on(DatabaseType::Sqlserver, "db1\\SQLEXPRESS", 50_000);
+        assert_eq!((elsewhere.bare_host(), elsewhere.instance()), ("db1", None));
+        for host in ["db1\\", "\\SQLEXPRESS", "db1\\a,1", "db1\\a.b", "db1\\-x", "\\\\.\\pipe\\sql"] {
+            assert!(on(DatabaseType::Sqlserver, host, 1433).check().is_err(), "{host}");
+        }
+        assert!(on(DatabaseType::Postgresql, "db1\\SQLEXPRESS", 5432).check().is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
-use shared::models::Host;
+use shared::models::{Host, is_instance};
 
 use crate::error::ApiError;
 use crate::state::AppState;
@@ -89,12 +89,19 @@ impl Members {
     /// another script may look like one of them, and other characters mean more to some client program.
     pub(crate) fn host(&self, name: &str) -> Result<Given<Host>, ApiError> {
         self.parsed::<Host>(name)?.map(|host| {
-            let text = host.as_str();
+            let text = host.machine();
             let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
             let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:%".contains(&byte);
             let rule = "must be a host name or an address, without anything around it; write names with other \
                         letters in their ASCII form (xn--…)";
-            if bare.bytes().all(allowed) { Ok(host) } else { Err(ApiError::field(name, rule)) }
+            if bare.is_empty() || !bare.bytes().all(allowed) {
+                return Err(ApiError::field(name, rule));
+            }
+            if host.instance().is_some_and(|instance| !is_instance(instance)) {
+                let rule = "has something after the backslash that is not the name of an instance";
+                return Err(ApiError::field(name, rule));
+            }
+            Ok(host)
         })
     }
 
@@ -446,7 +453,9 @@ mod tests {
     #[test]
     fn a_host_has_the_letters_of_names_and_addresses() {
         let host = |text: &str| Members(Map::from_iter([("h".to_owned(), text.into())])).host("h").is_ok();
-        for good in ["db_1.example", "10.0.0.7", "::1", "[fe80::1%eth0]", "xn--bcher-kva.example"] {
+        for good in
+            ["db_1.example", "10.0.0.7", "::1", "[fe80::1%eth0]", "xn--bcher-kva.example", "db1\\SQLEXPRESS"]
+        {
             assert!(host(good), "{good}");
         }
         // The third one has a Cyrillic letter, the fourth full-width ones.
@@ -462,6 +471,11 @@ mod tests {
             "a\"",
             "[::1",
             "x/y",
+            "\\SQLEXPRESS",
+            "db1\\",
+            "db1\\a.example",
+            "db1\\a\\b",
+            "\\\\.\\pipe\\sql",
         ];
         for bad in bad {
             assert!(!host(bad), "{bad}");

@@ -2,7 +2,8 @@
 
 use shared::effective_policy::PolicyBook;
 use shared::models::{
-    BackupPolicy, DEFAULT_POLICY, Database, DatabaseId, Engine, EngineId, Host, PolicyId, User, UserId,
+    BackupPolicy, DEFAULT_POLICY, Database, DatabaseId, DatabaseType, Engine, EngineId, Host, PolicyId, User,
+    UserId,
 };
 use shared::storage::Versioned;
 
@@ -43,10 +44,17 @@ pub(crate) async fn policy_book(state: &AppState) -> Result<PolicyBook, ApiError
     Ok(PolicyBook::new(state.storage.policies.list().await?, &engines))
 }
 
-/// Refuses a host that this service may not connect to, as far as its text tells. The addresses of a name
-/// are looked at when it is connected to.
-pub(crate) fn check_host(state: &AppState, host: &Host) -> Result<(), ApiError> {
-    state.config.targets.judge_written(host.as_str()).map_err(|refusal| ApiError::field("host", refusal))
+/// Refuses a host that this service may not connect to, as far as its text tells, and one that servers of
+/// this kind do not have. The addresses of a name are looked at when it is connected to.
+pub(crate) fn check_host(
+    state: &AppState,
+    host: &Host,
+    kind: impl Into<DatabaseType>,
+) -> Result<(), ApiError> {
+    if host.instance().is_some() && !kind.into().is_sql_server() {
+        return Err(ApiError::field("host", "names an instance, which SQL Server alone has"));
+    }
+    state.config.targets.judge_written(host.machine()).map_err(|refusal| ApiError::field("host", refusal))
 }
 
 /// Refuses a policy that does not exist. Those that every installation has are made first when they

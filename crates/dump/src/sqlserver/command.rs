@@ -105,8 +105,13 @@ fn encryption(mode: TlsMode, flavour: Flavour) -> &'static [&'static str] {
     }
 }
 
+/// Says where the server is. For an instance by its name, the program asks the machine's browser service
+/// (UDP 1434) for the port.
 fn server(target: &Target) -> String {
-    format!("tcp:{},{}", target.bare_host(), target.port)
+    match target.instance() {
+        Some(instance) => format!("tcp:{}\\{instance}", target.bare_host()),
+        None => format!("tcp:{},{}", target.bare_host(), target.port),
+    }
 }
 
 #[cfg(test)]
@@ -138,6 +143,14 @@ mod tests {
     fn shown(flavour: Flavour, database: &str, on_error: OnError) -> String {
         let script = "SELECT 1".to_owned();
         format!("{:?}", run(&tool(flavour), &target(database), &Limits::default(), script, on_error))
+    }
+
+    #[test]
+    fn an_instance_is_looked_for_by_its_name_unless_a_port_says_where_it_is() {
+        let at = |host: &str, port| server(&Target { host: host.to_owned(), port, ..target("shop") });
+        assert_eq!(at("db1\\SQLEXPRESS", 1433), "tcp:db1\\SQLEXPRESS");
+        assert_eq!(at("db1\\SQLEXPRESS", 50_000), "tcp:db1,50000");
+        assert_eq!(at("[::1]", 1433), "tcp:::1,1433");
     }
 
     #[test]

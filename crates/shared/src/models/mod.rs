@@ -35,7 +35,7 @@ pub use kinds::{
     AuthMethod, BackupStatus, DatabaseType, EngineType, Tier, TriggeredBy, UnknownName, UserRole,
 };
 pub use marks::{Marks, Pin, Refusal};
-pub use names::{ContainerName, DatabaseName, EmailAddress, Host, InvalidText, UserName};
+pub use names::{ContainerName, DatabaseName, EmailAddress, Host, InvalidText, UserName, is_instance};
 pub use policy::{BackupPolicy, DEFAULT_POLICY, policy_name, slug, system_policies, time_zone};
 pub use remarks::{Consistency, Warnings};
 pub use restore::{Check, CheckResult, Place, Restore, RestoreMode, RestorePhase, RestoreProgress};

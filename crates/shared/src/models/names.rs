@@ -60,6 +60,26 @@ texts! {
         is_container;
 }
 
+impl Host {
+    /// Returns the name or address of the machine, without the instance of SQL Server on it.
+    pub fn machine(&self) -> &str {
+        self.0.split_once('\\').map_or(self.as_str(), |(machine, _)| machine)
+    }
+
+    /// Returns the instance of SQL Server, which follows a backslash.
+    pub fn instance(&self) -> Option<&str> {
+        self.0.split_once('\\').map(|(_, instance)| instance)
+    }
+}
+
+/// Tells whether a text can be the name of an instance of SQL Server.
+/// <https://learn.microsoft.com/sql/sql-server/install/instance-configuration#named-instance>
+pub fn is_instance(text: &str) -> bool {
+    (1..=16).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_$#".contains(&byte))
+}
+
 fn length(text: &str, least: usize, most: usize) -> bool {
     (least..=most).contains(&text.chars().count())
 }
@@ -112,6 +132,18 @@ mod tests {
         }
         for bad in ["ab", "Backups", "-ab", "ab-", "a--b", "a_b", &"x".repeat(64)] {
             assert!(bad.parse::<ContainerName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_instance_follows_its_machine() {
+        let host: Host = "db1.example\\SQLEXPRESS".parse().unwrap_or_else(|_| unreachable!("it is a host"));
+        assert_eq!((host.machine(), host.instance()), ("db1.example", Some("SQLEXPRESS")));
+        for good in ["SQLEXPRESS", "_a$#1", "MSSQL2019"] {
+            assert!(is_instance(good), "{good}");
+        }
+        for bad in ["", "1A", "a.b", "a-b", "a b", "a,1", "a\\b", "\u{441}ql", "TOOLONGBYONECHARS"] {
+            assert!(!is_instance(bad), "{bad}");
         }
     }
 

@@ -56,7 +56,7 @@ pub(crate) async fn create(
     };
     let origin = Origin { id, compression, created_by: caller.actor.email.clone(), now };
     let draft = fields.create(origin, engine.as_ref())?;
-    references::check_host(&state, &draft.database.endpoint.host)?;
+    references::check_host(&state, &draft.database.endpoint.host, draft.database.database_type)?;
     trust::check_database(&caller, None, &draft)?;
     let database = keep_password(&state, draft).await?;
     let version = match state.storage.databases.insert(&database).await {

@@ -39,7 +39,7 @@ pub(crate) async fn test_connection(
 ) -> Result<Json<Answer>, ApiError> {
     let test = ConnectionTest::read(&body)?;
     let (connection, engine_id) = connection(&state, &test).await?;
-    references::check_host(&state, &connection.endpoint.host)?;
+    references::check_host(&state, &connection.endpoint.host, connection.database_type)?;
     let target = Target {
         kind: connection.database_type,
         host: connection.endpoint.host.to_string(),

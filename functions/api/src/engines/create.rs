@@ -47,7 +47,7 @@ pub(crate) async fn create(
     if let Some(policy) = &draft.engine.policy_id {
         references::check_policy(&state, policy).await?;
     }
-    references::check_host(&state, &draft.engine.endpoint.host)?;
+    references::check_host(&state, &draft.engine.endpoint.host, draft.engine.engine_type)?;
     trust::check_engine(&caller, None, &draft)?;
     refuse_duplicate(&state, &draft.engine).await?;
     let EngineDraft { mut engine, new_password, new_connection_string } = draft;

@@ -40,7 +40,7 @@ pub(crate) async fn check(
             for_engine(&references::named_engine(&state, &engine).await?, &state.secrets).await?
         }
         TargetRequest::Server { endpoint, username, password } => {
-            references::check_host(&state, &endpoint.host)?;
+            references::check_host(&state, &endpoint.host, backup.database_type)?;
             Connection {
                 database_type: backup.database_type,
                 endpoint,

@@ -105,7 +105,7 @@ async fn place(
             Ok(Place::Engine(engine.id))
         }
         TargetRequest::Server { endpoint, username, password } => {
-            references::check_host(state, &endpoint.host)?;
+            references::check_host(state, &endpoint.host, kind)?;
             let password = state.secrets.keep(SecretOwner::Restore(id), password).await?;
             Ok(Place::Server { endpoint, username, password })
         }
