@@ -208,7 +208,11 @@ fn storage(
 }
 
 async fn deliver(state: &AppState, function: &str, id: &RestoreId) {
-    let data = json!({ "msg": Value::String(restores::encode(id)).to_string() });
+    deliver_text(state, function, restores::encode(id)).await;
+}
+
+async fn deliver_text(state: &AppState, function: &str, text: String) {
+    let data = json!({ "msg": Value::String(text).to_string() });
     let body = json!({ "Data": data, "Metadata": { "DequeueCount": "1" } }).to_string();
     let request = Request::post(format!("/{function}")).header("content-type", "application/json");
     let answer = app(state.clone()).oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();

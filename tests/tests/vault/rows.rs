@@ -274,6 +274,35 @@ async fn the_row_that_was_first_keeps_its_own_password() {
 }
 
 #[tokio::test]
+async fn a_rotation_never_brings_an_older_password_back() {
+    let world = World::new().await;
+    let mut row = old_row("d-1");
+    row.properties.insert("password_secret_name".to_owned(), "".into());
+    row.properties.insert("password".to_owned(), "marked-old".into());
+    world.eventful.put(&row);
+    // Between the vault and the row of the rotation, somebody stores a new password.
+    let (vault, eventful) = (world.vault.clone(), world.eventful.clone());
+    world.eventful.at(Moment::BeforeMerge, 1, move || {
+        vault.put("database-d-1", "marked-new");
+        let columns =
+            [("password_secret_name", "database-d-1"), ("password_secret_version", "v2"), ("password", "")];
+        let columns = columns.map(|(name, text)| (name.to_owned(), text.into())).into();
+        at_once(eventful.inner.merge(&Key::new("database", "d-1"), &columns, &Expect::Any));
+    });
+    let rotated = world.state.secrets.rotate(&world.state.storage).await.unwrap();
+    assert_eq!((rotated.moved, rotated.settled, rotated.failed.len()), (0, 1, 0));
+    assert_eq!(world.vault.versions("database-d-1"), ["marked-old", "marked-new"]);
+    assert_eq!(world.target(&world.other_program(), "d-1").await, "old.example marked-new");
+
+    // A row of an earlier system gets the version that it means.
+    world.insert_old("d-2");
+    let rotated = world.state.secrets.rotate(&world.state.storage).await.unwrap();
+    assert_eq!((rotated.moved, rotated.settled, rotated.failed.len()), (1, 1, 0));
+    world.vault.put("database-d-2", "marked-by-hand");
+    assert_eq!(world.target(&world.other_program(), "d-2").await, "old.example marked-old");
+}
+
+#[tokio::test]
 async fn a_secret_goes_with_the_last_row_that_names_it() {
     let world = World::new().await;
     assert_eq!(world.send("POST", "/databases", &database("d-1", "marked-1")).await, 201);

@@ -3,9 +3,12 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use shared::models::{AuthMethod, DEFAULT_CONCURRENT_BACKUPS, Engine, EngineId, Login};
-use shared::storage::StorageError;
+use shared::models::{
+    AuthMethod, BackupId, BackupJob, Cause, Credentials, DEFAULT_CONCURRENT_BACKUPS, Database, DumpOptions,
+    Engine, EngineId, JobId, Login, PolicyChoice,
+};
 use shared::storage::table::{Continuation, ETag, Entity, Expect, Key, Page, Properties, Query};
+use shared::storage::{StorageError, jobs};
 
 use super::*;
 
@@ -53,14 +56,12 @@ impl Table for Turning {
     }
 }
 
-/// Restores a backup to an engine whose login changes meanwhile.
-async fn restored(kind: DatabaseType, turning: Turning, source: &str, name: &str) -> Restore {
+/// Opens a world with an engine whose login changes while it is used.
+async fn world_with(kind: DatabaseType, turning: Arc<Turning>) -> (World, EngineId) {
     let mut world = World::new().await;
-    old(kind, source);
-    let backup = world.backed_up(kind, source).await;
     let server = target(kind, "");
     turning.create().await.unwrap();
-    world.tables.lock().unwrap().insert("engines".to_owned(), Arc::new(turning));
+    world.tables.lock().unwrap().insert("engines".to_owned(), turning);
     world.state.storage = storage(&world.state.config, &world.tables, &world.blobs, &Life::endless());
     let id: EngineId = "e-1".parse().unwrap();
     let engine = Engine {
@@ -78,8 +79,53 @@ async fn restored(kind: DatabaseType, turning: Turning, source: &str, name: &str
         created_by: None,
     };
     world.state.storage.engines.insert(&engine).await.unwrap();
+    (world, id)
+}
+
+/// Restores a backup to an engine whose login changes meanwhile.
+async fn restored(kind: DatabaseType, turning: Turning, source: &str, name: &str) -> Restore {
+    let (world, id) = world_with(kind, Arc::new(turning)).await;
+    old(kind, source);
+    let backup = world.backed_up(kind, source).await;
     let wish = Restore { place: Place::Engine(id), database: name.parse().unwrap(), ..backup };
     world.run(&wish).await
+}
+
+/// Backs a database up whose engine's login changes meanwhile; returns how it ended and how often the login
+/// was read.
+async fn backed_up(kind: DatabaseType, turning: Turning, name: &str) -> (BackupStatus, u32) {
+    let turning = Arc::new(turning);
+    let (world, id) = world_with(kind, turning.clone()).await;
+    old(kind, name);
+    let database = Database {
+        id: "d-1".parse().unwrap(),
+        name: "Shop".to_owned(),
+        database_type: kind,
+        endpoint: Endpoint { host: "elsewhere".parse().unwrap(), port: 1, tls: Tls::default() },
+        database_name: name.parse().unwrap(),
+        engine_id: Some(id),
+        credentials: Credentials::Engine,
+        policy: PolicyChoice { own: None, from_engine: true },
+        enabled: true,
+        schedule: None,
+        retention_days: None,
+        backup_destination: None,
+        compression: true,
+        options: DumpOptions::default(),
+        tags: BTreeMap::new(),
+        created_at: Utc::now(),
+        updated_at: Utc::now(),
+        created_by: None,
+    };
+    world.state.storage.databases.insert(&database).await.unwrap();
+    // As exact as messages are.
+    let now = chrono::DateTime::from_timestamp(Utc::now().timestamp(), 0).unwrap();
+    let job = BackupJob::new(&database, Cause::Manual, (JobId::random(), BackupId::random()), now);
+    world.state.storage.backups.insert(&job.record()).await.unwrap();
+    deliver_text(&world.state, "backup_processor", jobs::encode(&job)).await;
+    let id = job.backup_id.as_ref().unwrap();
+    let record = world.state.storage.backups.get(id, job.created_at).await.unwrap().unwrap().value;
+    (record.status(), turning.reads.load(Ordering::Relaxed))
 }
 
 fn login(username: &str, password: &str) -> [(&'static str, String); 2] {
@@ -99,6 +145,22 @@ async fn a_refused_password_is_read_again() {
         let ended = restored(kind, turning, "refused twice", "refused copy 2").await;
         assert_eq!(ended.failure.and_then(|failure| failure.class), Some("Preflight".to_owned()), "{kind}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_reads_a_refused_password_again_from_its_row_on() {
+    let kind = DatabaseType::Mysql;
+    let server = target(kind, "");
+    let right = login(&server.username, secrecy::ExposeSecret::expose_secret(&server.password));
+    let wrong = login(&server.username, "wrong");
+    let turning = Turning { second: right.clone(), ..Turning::default() };
+    let (status, reads) = backed_up(kind, turning, "b source").await;
+    assert_eq!(status, BackupStatus::Completed);
+    // As often as that the password is wrong, and the next time it is not.
+    let turning = Turning { after: reads, first: wrong.clone(), second: right, ..Turning::default() };
+    assert_eq!(backed_up(kind, turning, "b source 2").await.0, BackupStatus::Completed);
+    let turning = Turning { second: wrong, ..Turning::default() };
+    assert_eq!(backed_up(kind, turning, "b source 3").await.0, BackupStatus::Failed);
 }
 
 #[tokio::test(flavor = "multi_thread")]

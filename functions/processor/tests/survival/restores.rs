@@ -193,6 +193,9 @@ async fn a_processor_that_dies_anywhere_leaves_one_of_the_two_databases_and_a_re
     mysql --defaults-file
     mysql --defaults-file
     mysql --defaults-file
+    mysql --defaults-file
+    mysql --defaults-file
+    mysql --defaults-file
     mysqldump --version
     mysqldump --defaults-file
     mysql --defaults-file
