@@ -145,12 +145,29 @@ pub(super) async fn target(
     }
 }
 
-/// Loads the backup, and says so.
+/// Finds out once more how to connect to an engine, right before it is loaded: it takes long to prove a large
+/// backup, a token ends, and a password may have been changed. `None` for a password that was entered, and where
+/// it cannot be found out.
+pub(super) async fn target_again(
+    config: &Config,
+    storage: &Storage,
+    backup: &Backup,
+    destination: &Destination,
+    tls: Option<Tls>,
+) -> Option<Target> {
+    match destination {
+        Destination::Server(_) => None,
+        Destination::Engine { .. } => target(config, storage, backup, destination, None, tls).await.ok(),
+    }
+}
+
+/// Loads the backup, and says so. `again` is awaited when the backup is proved, and serves as the target then.
 pub(super) async fn into_database(
     storage: &Storage,
     backup: &Backup,
     globals: Option<&Backup>,
     target: &Target,
+    again: impl Future<Output = Option<Target>>,
     even_if_not_empty: bool,
 ) -> Result<(), RestoreError> {
     let program = std::env::current_exe().map_err(RestoreError::OwnPath)?;
@@ -167,6 +184,8 @@ pub(super) async fn into_database(
             None => return Err(RestoreError::Interrupted("stopped; nothing was restored")),
         };
     }
+    let again = again.await;
+    let target = again.as_ref().unwrap_or(target);
     let limits = Limits { stall: STALL, deadline: DEADLINE, ..Limits::default() };
     if let Some(globals) = globals {
         make_roles(storage, globals, &tools, target, &limits).await?;
@@ -262,7 +281,57 @@ fn left_behind(kind: DatabaseType) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use chrono::DateTime;
+    use shared::config::Source;
+    use shared::models::{DEFAULT_CONCURRENT_BACKUPS, Endpoint, Engine, Login, StoredSecret};
+    use shared::storage::CommitOptions;
+
     use super::*;
+    use crate::restore::source;
+
+    fn login(username: &str) -> Login {
+        let password = StoredSecret::Plain(format!("{username}-pw").into());
+        Login { username: Some(username.parse().unwrap()), password, ..Login::default() }
+    }
+
+    #[tokio::test]
+    async fn an_engine_is_asked_again_after_the_backup_was_proved() {
+        let config = Config::read(&Source::of(&[])).unwrap();
+        let storage = Storage::memory(&config).0;
+        storage.prepare(DateTime::UNIX_EPOCH).await.unwrap();
+        let engine = Engine {
+            id: "e-1".parse().unwrap(),
+            name: "main".to_owned(),
+            engine_type: "mysql".parse().unwrap(),
+            endpoint: Endpoint { host: "db".parse().unwrap(), port: 3306, tls: Tls::default() },
+            login: login("first"),
+            connection_string: StoredSecret::None,
+            policy_id: None,
+            max_concurrent_backups: DEFAULT_CONCURRENT_BACKUPS,
+            last_discovery: None,
+            created_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+            created_by: None,
+        };
+        let version = storage.engines.insert(&engine).await.unwrap();
+        let address = BlobAddress::new("backups", "mysql/d/x.sql.gz");
+        storage.blobs.stage(&address, b"0001", bytes::Bytes::from_static(b"stored")).await.unwrap();
+        let options = CommitOptions { content_type: "application/gzip".to_owned(), metadata: [].into() };
+        storage.blobs.commit(&address, &[b"0001".to_vec()], &options).await.unwrap();
+        let found = source::find(&storage, &"mysql/d/x.sql.gz".parse().unwrap(), None).await.unwrap();
+        let backup = look_at(&storage, found).await.unwrap();
+
+        let to = "main/shop".parse::<Destination>().unwrap();
+        let before = target(&config, &storage, &backup, &to, None, None).await.unwrap();
+        let again = target_again(&config, &storage, &backup, &to, None);
+        storage.engines.update(&Engine { login: login("second"), ..engine }, &version).await.unwrap();
+        let again = again.await.unwrap();
+        assert_eq!((before.username.as_str(), again.username.as_str()), ("first", "second"));
+        let entered = "mysql://me@db:3306/shop".parse::<Destination>().unwrap();
+        assert!(target_again(&config, &storage, &backup, &entered, None).await.is_none());
+    }
 
     #[test]
     fn only_what_fits_is_loaded() {

@@ -110,9 +110,11 @@ async fn restore(options: &Options) -> Result<(), RestoreError> {
     match (&destination, &options.output) {
         (Some(destination), _) => {
             let password_file = options.password_file.as_deref();
-            let target = load::target(&config, &storage, &backup, destination, password_file, tls).await?;
+            let target =
+                load::target(&config, &storage, &backup, destination, password_file, tls.clone()).await?;
+            let again = Box::pin(load::target_again(&config, &storage, &backup, destination, tls));
             let globals = if options.globals { Some(backup.wanted_globals(&storage).await?) } else { None };
-            load::into_database(&storage, &backup, globals.as_ref(), &target, options.yes).await
+            load::into_database(&storage, &backup, globals.as_ref(), &target, again, options.yes).await
         }
         (None, Some(path)) => plain::into_file(&storage, &backup, path, options.yes).await,
         // The command line is not accepted without one of the two.
