@@ -49,6 +49,9 @@ impl Reach {
                     return Err(unknown(format!("the name service did not answer within {limit} s")));
                 }
             };
+        if addresses.is_empty() {
+            return Err(unknown("it has no address".to_owned()));
+        }
         addresses.dedup();
         let plain: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
         rule.judge(&self.host, &plain)

@@ -186,12 +186,15 @@ fn refusal_of_v6(address: Ipv6Addr) -> Option<Refusal> {
         _ if address.is_unicast_link_local() => Some(Refusal::LinkLocal),
         _ if address.is_loopback() => Some(Refusal::Loopback),
         _ if address.is_unspecified() || address.is_multicast() => Some(Refusal::NoHost),
+        // Each network's translators put the IPv4 address elsewhere in it (RFC 8215), so where one leads
+        // cannot be told from here.
+        _ if address.segments().starts_with(&[0x64, 0xff9b, 1]) => Some(Refusal::NoHost),
         _ => None,
     }
 }
 
-/// Takes the IPv4 address out of the IPv6 addresses that stand for one: mapped, compatible, and those of
-/// translators (`64:ff9b::/96`) and of 6to4 (`2002::/16`).
+/// Takes the IPv4 address out of the IPv6 addresses that stand for one: mapped, translated, compatible, and
+/// those of translators (`64:ff9b::/96`) and of 6to4 (`2002::/16`).
 fn plain(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     let segments = v6.segments();
@@ -201,6 +204,7 @@ fn plain(address: IpAddr) -> IpAddr {
     };
     match segments {
         [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
         | [0x2002, high, low, ..] => v4(high, low),
         // ::1 and :: are themselves.
@@ -280,6 +284,8 @@ mod tests {
             "169.254.43518",
             "169.254.169.254.",
             "::ffff:169.254.169.254",
+            "::ffff:0:169.254.169.254",
+            "64:ff9b:1::169.254.169.254",
             "[::ffff:a9fe:a9fe]",
             "::169.254.169.254",
             "64:ff9b::169.254.169.254",

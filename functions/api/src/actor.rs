@@ -10,6 +10,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use shared::config::AuthMode;
 use shared::models::{Actor, User, UserId, UserRole};
+use tracing::Instrument as _;
 
 use crate::admission::{self, Admitted};
 use crate::client_address::client_address;
@@ -50,7 +51,7 @@ pub(crate) async fn authorize(
         Some(Access::AdminOrSelf) => UserRole::Viewer,
         None => return Err(ApiError::Internal("a route is not in the table of roles")),
     };
-    let caller = identify(&state, request.headers()).await?;
+    let caller = identify_to_the_end(&state, request.headers()).await?;
     observe::note_user(&caller.actor.user_id);
     admit(caller.user.role, needed)?;
     request.extensions_mut().insert(caller);
@@ -67,6 +68,15 @@ fn access(state: &AppState, request: &Request, matched: &str) -> Option<Access> 
         prefix => matched.strip_prefix('/')?.strip_prefix(prefix)?,
     };
     roles::access(request.method(), path)
+}
+
+/// Finds out who calls, in a task of its own: the first request of somebody writes who that is, and a caller
+/// who goes away must not stop that in its middle.
+async fn identify_to_the_end(state: &AppState, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    let (state, headers) = (state.clone(), headers.clone());
+    let identifying = async move { identify(&state, &headers).await };
+    let identified = tokio::spawn(identifying.in_current_span()).await;
+    identified.map_err(|_| ApiError::Internal("a sign-in was interrupted"))?
 }
 
 /// Finds out who calls.

@@ -12,9 +12,11 @@ use axum::http::HeaderMap;
 pub(crate) fn client_address(headers: &HeaderMap, trusted_proxies: usize) -> Option<IpAddr> {
     // Without a proxy of one's own, every header is the client's own word.
     let position = trusted_proxies.checked_sub(1)?;
-    let lines = headers.get_all("x-forwarded-for").into_iter().filter_map(|line| line.to_str().ok());
-    let entries: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
-    let forwarded = entries.iter().rev().nth(position).copied().and_then(address);
+    // A proxy adds its word to the client's, so that a line may have any bytes before that.
+    let lines = headers.get_all("x-forwarded-for").into_iter();
+    let entries: Vec<&[u8]> = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).collect();
+    let entry = entries.iter().rev().nth(position).and_then(|entry| str::from_utf8(entry).ok());
+    let forwarded = entry.and_then(address);
     let real = || address(headers.get("x-real-ip")?.to_str().ok()?);
     forwarded.or_else(real)
 }
@@ -28,6 +30,8 @@ fn address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
     use axum::http::HeaderValue;
 
     use super::*;
@@ -65,5 +69,16 @@ mod tests {
         }
         let real = [("x-forwarded-for", "unknown"), ("x-real-ip", "198.51.100.2")];
         assert_eq!(from(&real, 1).as_deref(), Some("198.51.100.2"));
+    }
+
+    #[test]
+    fn what_a_client_writes_before_the_proxys_word_hides_nothing() {
+        let mut map = HeaderMap::new();
+        map.append("x-forwarded-for", HeaderValue::from_bytes(b"\xff\xfe, 203.0.113.7").unwrap());
+        map.append("x-real-ip", HeaderValue::from_static("198.51.100.2"));
+        assert_eq!(
+            client_address(&map, 1).map(|address| address.to_string()).as_deref(),
+            Some("203.0.113.7")
+        );
     }
 }

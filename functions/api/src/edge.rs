@@ -15,7 +15,8 @@ use axum::response::{IntoResponse as _, Response};
 use shared::config::Environment;
 use tokio::time::timeout;
 
-use crate::error::ApiError;
+use crate::error::{self, ApiError};
+use crate::request_id::RequestId;
 
 /// The longest body that any route reads, in bytes.
 const LONGEST_BODY: u64 = 2 * 1024 * 1024;
@@ -49,10 +50,19 @@ pub(crate) async fn limit(request: Request, next: Next) -> Response {
     }
 }
 
-/// Ends what takes too long, and adds the headers.
-pub(crate) async fn guard(State(environment): State<Environment>, request: Request, next: Next) -> Response {
+/// Gives the request its id, ends what takes too long, and adds the headers.
+pub(crate) async fn guard(
+    State(environment): State<Environment>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let id = RequestId::of(request.headers());
+    request.extensions_mut().insert(id.clone());
     let answer = timeout(LONGEST_WAIT, next.run(request)).await;
-    let mut response = answer.unwrap_or_else(|_| ApiError::TooSlow.into_response());
+    let mut response = answer.unwrap_or_else(|_| {
+        tracing::warn!(request_id = %id, "a request took too long; its caller waits no longer");
+        id.on(error::with_request_id(ApiError::TooSlow.into_response(), &id))
+    });
     add_headers(response.headers_mut(), environment);
     response
 }
@@ -78,5 +88,35 @@ fn add_headers(headers: &mut HeaderMap, environment: Environment) {
     if environment == Environment::Production {
         let value = HeaderValue::from_static("max-age=31536000; includeSubDomains");
         headers.entry(STRICT_TRANSPORT_SECURITY).or_insert(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_longer_than_the_platform_does() {
+        let slow = get(async || tokio::time::sleep(Duration::from_mins(5)).await);
+        let app =
+            Router::new().route("/slow", slow).layer(from_fn_with_state(Environment::Development, guard));
+        let began = tokio::time::Instant::now();
+        let request = Request::get("/slow").header("x-request-id", "r-1").body(Body::empty()).unwrap();
+        let answer = app.oneshot(request).await.unwrap();
+        assert_eq!(began.elapsed().as_secs(), 220);
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["x-request-id"]),
+            (504, &HeaderValue::from_static("r-1"))
+        );
+        let body = to_bytes(answer.into_body(), 10_000).await.unwrap();
+        assert!(String::from_utf8_lossy(&body).contains(r#""request_id":"r-1""#), "{body:?}");
     }
 }

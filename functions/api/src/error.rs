@@ -168,7 +168,10 @@ impl ApiError {
             Self::HeadersTooLarge => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, own()),
             Self::TooSlow => (StatusCode::GATEWAY_TIMEOUT, own()),
             Self::NotReady(_) | Self::DirectoryAway(_) => (StatusCode::SERVICE_UNAVAILABLE, own()),
-            Self::Storage(error) => storage_answer(error.kind()),
+            Self::Storage(error) => match error.unreadable_property() {
+                Some(property) => (StatusCode::INTERNAL_SERVER_ERROR, Some(unreadable(property))),
+                None => storage_answer(error.kind()),
+            },
             Self::Secret(error) => (secret_status(error), Some(sentence(&error.to_string()))),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, None),
         }
@@ -186,6 +189,14 @@ fn secret_status(error: &SecretError) -> StatusCode {
         | SecretError::Unavailable(_)
         | SecretError::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
+}
+
+/// Tells of a row that some other program, or an earlier version, has written.
+fn unreadable(property: &str) -> String {
+    format!(
+        "What is stored of it cannot be read: {property} makes no sense there. Mend the row in storage; a \
+         database can also be deleted, without its backups."
+    )
 }
 
 fn storage_answer(kind: StorageErrorKind) -> (StatusCode, Option<String>) {

@@ -12,19 +12,17 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info, info_span};
 
 use crate::error;
-use crate::request_id::{self, RequestId};
+use crate::request_id::RequestId;
 
 /// Runs a request in a span with its id, and logs how it was answered.
 pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
-    let id = RequestId::of(request.headers());
+    let given = request.extensions().get::<RequestId>().cloned();
+    let id = given.unwrap_or_else(|| RequestId::of(request.headers()));
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str);
     let span = info_span!("request", request_id = %id, method = %request.method(), route, user_id = Empty);
     request.extensions_mut().insert(id.clone());
     let began = Instant::now();
-    let mut response = error::with_request_id(next.run(request).instrument(span.clone()).await, &id);
-    if let Some(value) = id.header() {
-        response.headers_mut().insert(request_id::HEADER, value);
-    }
+    let response = id.on(error::with_request_id(next.run(request).instrument(span.clone()).await, &id));
     let duration_ms = (began.elapsed().as_secs_f64() * 100_000.0).round() / 100.0;
     span.in_scope(|| info!(status = response.status().as_u16(), duration_ms, "a request was answered"));
     response

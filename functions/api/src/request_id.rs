@@ -6,6 +6,7 @@ use std::fmt;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
 use serde::Serialize;
 use shared::models::AuditId;
 
@@ -36,9 +37,12 @@ impl RequestId {
         Self(AuditId::random().to_string())
     }
 
-    /// Renders the id as the value of a header.
-    pub(crate) fn header(&self) -> Option<HeaderValue> {
-        HeaderValue::from_str(&self.0).ok()
+    /// Writes the id into the header of an answer.
+    pub(crate) fn on(&self, mut response: Response) -> Response {
+        if let Ok(value) = HeaderValue::from_str(&self.0) {
+            response.headers_mut().insert(HEADER, value);
+        }
+        response
     }
 }
 

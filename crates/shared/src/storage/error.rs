@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use super::rows::UnreadableRow;
+
 type Source = Box<dyn Error + Send + Sync>;
 
 /// Why a storage operation did not succeed.
@@ -61,6 +63,12 @@ impl StorageError {
     /// Returns what kind of failure it was.
     pub fn kind(&self) -> StorageErrorKind {
         self.kind
+    }
+
+    /// Returns the property that makes a row unreadable, if that is what went wrong.
+    pub fn unreadable_property(&self) -> Option<&'static str> {
+        let source: &(dyn Error + 'static) = self.source.as_deref()?;
+        source.downcast_ref::<UnreadableRow>().map(|row| row.property)
     }
 
     /// Tells whether the same call may succeed later.

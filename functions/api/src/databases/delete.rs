@@ -23,7 +23,6 @@ use crate::error::ApiError;
 use crate::if_match::{self, IfMatch};
 use crate::path::{Id, not_found};
 use crate::query::Query;
-use crate::references;
 use crate::state::{AppState, Now};
 
 /// How many blobs are listed with one request.
@@ -58,14 +57,38 @@ pub(crate) async fn delete(
     if_match: IfMatch,
     query: Query,
 ) -> Result<Json<Answer>, ApiError> {
-    let Versioned { value: database, etag } = references::database(&state, &id).await?;
-    if_match.check(&etag)?;
     let with_backups = query.flag("delete_backups");
+    let found = state.storage.databases.get(&id).await;
+    if !with_backups
+        && !if_match.is_given()
+        && found.as_ref().is_err_and(|error| error.unreadable_property().is_some())
+    {
+        return remove_unreadable(&state, &caller.actor, &id, now).await;
+    }
+    let Versioned { value: database, etag } = found?.ok_or_else(|| not_found(&id))?;
+    if_match.check(&etag)?;
     let version = if_match.is_given().then_some(&etag);
     let removal = Removal { with_backups, cascade_from: None, version };
     let backups_deleted = remove(&state, &caller.actor, &database, &removal, now).await?;
     let message = format!("The database {} is deleted.", database.name);
     Ok(Json(Answer { message, backups_deleted }))
+}
+
+/// Deletes a configuration that cannot be read, of which nothing is known but its id. Its backups stay.
+async fn remove_unreadable(
+    state: &AppState,
+    actor: &Actor,
+    id: &DatabaseId,
+    now: DateTime<Utc>,
+) -> Result<Json<Answer>, ApiError> {
+    state.storage.databases.delete(id).await?;
+    forget_slots(state, id).await;
+    let event =
+        AuditEvent::new(AuditAction::DatabaseDeleted, AuditResource::Database, id.as_str(), id.as_str())
+            .with("reason", "its configuration could not be read");
+    state.storage.audit.record(actor, event, now).await;
+    let message = format!("The database {id}, whose configuration could not be read, is deleted.");
+    Ok(Json(Answer { message, backups_deleted: None }))
 }
 
 /// What goes with a database, and on which condition.
@@ -111,10 +134,7 @@ pub(crate) async fn remove(
         }
     };
     withdraw_pending(state, actor, database, now).await;
-    if let Err(error) = state.storage.slots.forget(id).await {
-        // Only a database of the same id would ever look at them again.
-        tracing::warn!(error = &error as &dyn Error, database_id = %id, "the slots of a deleted database stay");
-    }
+    forget_slots(state, id).await;
     forget_password(state, database).await;
     let event = deleted(database, backups.as_ref());
     let event = match removal.cascade_from {
@@ -123,6 +143,13 @@ pub(crate) async fn remove(
     };
     state.storage.audit.record(actor, event, now).await;
     Ok(backups)
+}
+
+/// Forgets when a database was due. Should that fail, only a database of the same id would look at it again.
+async fn forget_slots(state: &AppState, id: &DatabaseId) {
+    if let Err(error) = state.storage.slots.forget(id).await {
+        tracing::warn!(error = &error as &dyn Error, database_id = %id, "the slots of a deleted database stay");
+    }
 }
 
 impl Outcome {

@@ -80,7 +80,13 @@ async fn attempt(
     if_match.check(&current.etag)?;
     let engine = engine_after(state, &fields.engine_id, &current.value).await?;
     let draft = fields.update(current.value.clone(), engine.as_ref(), now)?;
-    references::check_host(state, &draft.database.endpoint.host, draft.database.database_type)?;
+    let endpoint = &draft.database.endpoint;
+    // The rule may be newer than the row, which can be changed, and switched off, all the same.
+    if endpoint.host != current.value.endpoint.host
+        || draft.database.database_type != current.value.database_type
+    {
+        references::check_host(state, &endpoint.host, draft.database.database_type)?;
+    }
     trust::check_database(caller, Some(&current.value), &draft)?;
     let is_new = draft.new_password.is_some();
     let etag = if is_new { pinned(state, &current).await? } else { current.etag };

@@ -148,7 +148,7 @@ impl DatabaseFields {
             updated_at: origin.now,
             created_by: Some(origin.created_by),
         };
-        settled(Draft { database, new_password })
+        settled(Draft { database, new_password }, None)
     }
 
     /// Changes a database: absent members keep what is there. `engine` is the one that it has after
@@ -165,6 +165,7 @@ impl DatabaseFields {
             Given::Value(_) => engine.map(|engine| engine.id.clone()),
         };
         let from_engine = self.use_engine_credentials.unwrap_or(current.uses_engine_credentials());
+        let before = current.clone();
         if self.policy_id == Given::Null && !self.use_engine_policy.unwrap_or(current.policy.from_engine) {
             return Err(ApiError::field("policy_id", "can be null only while use_engine_policy is true"));
         }
@@ -212,7 +213,7 @@ impl DatabaseFields {
             updated_at: now,
             ..current
         };
-        settled(Draft { database, new_password })
+        settled(Draft { database, new_password }, Some(&before))
     }
 }
 
@@ -239,44 +240,47 @@ pub(crate) fn wished_id(body: &Members) -> Result<Option<DatabaseId>, ApiError> 
         .ok_or_else(|| ApiError::field("id", "must be 1 to 64 lower-case letters, digits and hyphens"))
 }
 
-/// Checks the rules that tie members together.
-fn settled(mut draft: Draft) -> Result<Draft, ApiError> {
-    let database = &mut draft.database;
-    let without_engine = database.engine_id.is_none();
-    if database.uses_engine_credentials() && without_engine {
-        return Err(ApiError::field(
-            "use_engine_credentials",
-            "needs an engine_id; choose an engine or set it to false",
-        ));
-    }
-    if database.policy.from_engine && without_engine {
-        return Err(ApiError::field(
-            "use_engine_policy",
-            "needs an engine_id; choose an engine or set it to false",
-        ));
-    }
-    if let Some(login) = database.own_login() {
-        if login.username.is_none() {
-            return Err(ApiError::field("username", "is required with the database's own credentials"));
-        }
-        if login.auth_method == Some(AuthMethod::ConnectionString) {
-            return Err(ApiError::field(
-                "auth_method",
-                "only an engine has a connection string; use user_password, managed_identity or azure_ad",
-            ));
-        }
-        let keyless = login.auth_method.is_some_and(is_keyless);
-        if !keyless && draft.new_password.is_none() && !login.password.is_kept() {
-            return Err(ApiError::field(
-                "password",
-                "is required: none is stored for the database's own credentials",
-            ));
+/// Checks the rules that tie members together. A database that broke one before, as rows of earlier systems
+/// may, can be changed as long as it is switched off.
+fn settled(mut draft: Draft, before: Option<&Database>) -> Result<Draft, ApiError> {
+    if let Some(problem) = problem(&draft.database, draft.new_password.is_some()) {
+        let is_old = before.is_some_and(|before| self::problem(before, false) == Some(problem));
+        if draft.database.enabled || !is_old {
+            let (member, problem) = problem;
+            return Err(ApiError::field(member, problem));
         }
     }
-    if database.policy.own.is_none() && !database.policy.from_engine {
-        database.policy.own = DEFAULT_POLICY.parse().ok();
+    let policy = &mut draft.database.policy;
+    if policy.own.is_none() && !policy.from_engine {
+        policy.own = DEFAULT_POLICY.parse().ok();
     }
     Ok(draft)
+}
+
+/// Returns the member that does not go with the others, and what is wrong with it.
+fn problem(database: &Database, has_new_password: bool) -> Option<(&'static str, &'static str)> {
+    let without_engine = database.engine_id.is_none();
+    let needs_engine = "needs an engine_id; choose an engine or set it to false";
+    if database.uses_engine_credentials() && without_engine {
+        return Some(("use_engine_credentials", needs_engine));
+    }
+    if database.policy.from_engine && without_engine {
+        return Some(("use_engine_policy", needs_engine));
+    }
+    let login = database.own_login()?;
+    if login.username.is_none() {
+        return Some(("username", "is required with the database's own credentials"));
+    }
+    if login.auth_method == Some(AuthMethod::ConnectionString) {
+        let others =
+            "only an engine has a connection string; use user_password, managed_identity or azure_ad";
+        return Some(("auth_method", others));
+    }
+    let keyless = login.auth_method.is_some_and(is_keyless);
+    if !keyless && !has_new_password && !login.password.is_kept() {
+        return Some(("password", "is required: none is stored for the database's own credentials"));
+    }
+    None
 }
 
 /// Returns the type of a database on an engine: the engine's, but a server of SQL Server may be Azure SQL.

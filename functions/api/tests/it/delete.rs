@@ -249,3 +249,32 @@ async fn a_deletion_that_dies_anywhere_leaves_no_job_that_can_fail() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_database_whose_row_cannot_be_read_says_so_and_can_be_deleted() {
+    let world = World::new();
+    world.create_database("d-1", json!({})).await;
+    world.completed("d-1", "2026-02-01T02:00:00Z", "backups", 10).await;
+    world.spoil("databaseconfigs", "database_type").await;
+    let paths = [
+        ("GET", "/databases/d-1"),
+        ("PUT", "/databases/d-1"),
+        ("POST", "/databases/d-1/backup"),
+        ("DELETE", "/databases/d-1?delete_backups=true"),
+    ];
+    for (method, path) in paths {
+        let body = (method == "PUT").then(|| json!({"enabled": false}));
+        let answer = world.expect(500, method, path, body.as_ref()).await;
+        let error = answer["error"].as_str().unwrap();
+        assert!(
+            error.contains("cannot be read: database_type makes no sense there"),
+            "{method} {path}: {error}"
+        );
+    }
+    let answer = world.expect(200, "DELETE", "/databases/d-1", None).await;
+    assert_eq!(answer["message"], "The database d-1, whose configuration could not be read, is deleted.");
+    world.expect(404, "GET", "/databases/d-1", None).await;
+    assert_eq!(statuses(&world).await, [BackupStatus::Completed]);
+    let audit = world.audit().await;
+    assert!(audit.contains(r#"database_deleted database d-1 "d-1" by admin@dilux.tech"#), "{audit}");
+}

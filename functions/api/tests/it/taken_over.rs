@@ -213,3 +213,28 @@ async fn the_lists_show_what_was_meant() {
     world.expect(200, "DELETE", "/backups/b-legacy", None).await;
     assert_eq!(world.get("/backups").await["total_count"], 2);
 }
+
+#[tokio::test]
+async fn a_database_that_breaks_a_newer_rule_can_be_switched_off_and_mended() {
+    let world = World::new();
+    let mut broken = database("Orders", "");
+    // Without an engine, without a user, at the place where clouds keep the credentials of their machines.
+    crate::support::merge(
+        &mut broken,
+        json!({"use_engine_credentials": false, "username": "", "host": "169.254.169.254"}),
+    );
+    put(&world, "databaseconfigs", "database", "db-001", broken).await;
+    let change = async |expected: u16, body: Value| {
+        world.expect(expected, "PUT", "/databases/db-001", Some(&body)).await["error"].clone()
+    };
+    let error = change(400, json!({"name": "Old orders"})).await;
+    assert!(error.as_str().unwrap().starts_with("username: is required"), "{error}");
+    change(200, json!({"enabled": false})).await;
+    change(200, json!({"name": "Old orders"})).await;
+    // It is switched on again when it keeps the rules, and moved to no other place that they forbid.
+    change(400, json!({"enabled": true})).await;
+    change(400, json!({"host": "168.63.129.16", "password": "p"})).await;
+    change(200, json!({"enabled": true, "username": "backup", "host": "db1.example", "password": "p"})).await;
+    let stored = world.get("/databases/db-001").await["database"].clone();
+    assert_eq!((&stored["name"], &stored["enabled"]), (&json!("Old orders"), &json!(true)));
+}

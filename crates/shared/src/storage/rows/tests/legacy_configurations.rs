@@ -167,9 +167,14 @@ fn a_user_without_preferences_has_the_defaults() {
 }
 
 #[test]
-fn settings_that_nobody_could_have_meant_are_the_defaults() {
-    let row = json!({"PartitionKey": "settings", "RowKey": "app", "default_retention_days": 9999, "dark_mode": true});
+fn settings_that_nobody_could_have_meant_delete_nothing_early() {
+    let row = json!({"PartitionKey": "settings", "RowKey": "app", "dark_mode": true});
+    assert_eq!(read::<AppSettings>(&row).unwrap().default_retention_days, 30);
+    for bad in [json!(9999), json!(0), json!("forever"), json!(true)] {
+        let settings: AppSettings = read(&with(row.clone(), json!({"default_retention_days": bad}))).unwrap();
+        assert_eq!(settings.default_retention_days, 365, "{bad}");
+    }
+    let row = with(row, json!({"default_compression": "perhaps", "access_requests_enabled": 7}));
     let settings: AppSettings = read(&row).unwrap();
-    assert_eq!(settings.default_retention_days, 30);
     assert!(settings.dark_mode && settings.default_compression && settings.access_requests_enabled);
 }
