@@ -168,6 +168,7 @@ mod tests {
             has_blob: true,
             is_pinned: days == 3,
             is_verified: false,
+            is_being_deleted: false,
         };
         let records: Vec<Record> = (1..=3).map(record).collect();
         let decisions = retention(&Rules::new(&policy, None, 30), &records, now());

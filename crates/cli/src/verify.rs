@@ -4,8 +4,9 @@
 use std::process::ExitCode;
 
 use archive::Progress;
+use shared::clock::Clock;
 use shared::models::ContainerName;
-use shared::storage::Storage;
+use shared::storage::{BlobAddress, MarkError, Storage, StorageErrorKind};
 
 use crate::ending::{interrupted, print};
 use crate::restore::{RestoreError, load, source, watch};
@@ -18,8 +19,9 @@ Examples:
   dilux verify mysql/5646d03a-…/20251205_100000.sql.gz postgresql/…/20251205_100000.sql.zst
 
 Checked are the size and the SHA-256 that were stored, all checksums of the compressed data, and that the \
-closing line of the dump is the last thing in it; so are the roles that are stored beside it. The exit code is 0 when every backup is whole, and 1 \
-otherwise.";
+closing line of the dump is the last thing in it; so are the roles that are stored beside it. That a backup \
+is whole is noted on its record: retention keeps the newest such one of each database. The exit code is 0 \
+when every backup is whole, and 1 otherwise.";
 
 /// The command line of `dilux verify`.
 #[derive(Debug, clap::Args)]
@@ -61,7 +63,29 @@ async fn verify(
     if let Some(globals) = backup.globals(storage).await? {
         lines += &prove(storage, &globals).await?;
     }
+    note(storage, backup.address()).await;
     Ok(lines)
+}
+
+/// Notes on the record of a backup that it is whole, so that retention keeps the newest such one. A backup
+/// without a record is as whole as any other.
+async fn note(storage: &Storage, blob: &BlobAddress) {
+    let noted = async {
+        for record in storage.backups.of_blob(&blob.name).await? {
+            if record.artifact().is_some_and(|artifact| storage.locate(artifact) == *blob) {
+                storage.backups.note_verified(&record, Clock::system().now()).await?;
+            }
+        }
+        Ok::<_, MarkError>(())
+    };
+    match noted.await {
+        // The tables may be lost.
+        Ok(()) | Err(MarkError::Gone) => {}
+        Err(MarkError::Storage(error)) if error.kind() == StorageErrorKind::NotFound => {}
+        Err(error) => {
+            eprintln!("dilux: that {blob} is whole could not be noted: {}", crate::with_causes(&error));
+        }
+    }
 }
 
 /// Proves one blob, and says so.

@@ -10,6 +10,17 @@ use crate::schedule::Plan;
 pub struct PolicyBook {
     policies: BTreeMap<PolicyId, BackupPolicy>,
     engines: BTreeMap<EngineId, Option<PolicyId>>,
+    /// The ids of policies and engines that are there and cannot be read.
+    unreadable: Unreadable,
+}
+
+/// The ids of policies and engines that are there and cannot be read.
+#[derive(Debug, Clone, Default)]
+pub struct Unreadable {
+    /// Those of policies.
+    pub policies: Vec<String>,
+    /// Those of engines.
+    pub engines: Vec<String>,
 }
 
 impl PolicyBook {
@@ -18,7 +29,25 @@ impl PolicyBook {
         Self {
             policies: policies.into_iter().map(|policy| (policy.id.clone(), policy)).collect(),
             engines: engines.iter().map(|engine| (engine.id.clone(), engine.policy_id.clone())).collect(),
+            unreadable: Unreadable::default(),
         }
+    }
+
+    /// Adds which ones are there and cannot be read.
+    #[must_use]
+    pub fn knowing(self, unreadable: Unreadable) -> Self {
+        Self { unreadable, ..self }
+    }
+
+    /// Tells whether nobody can say which policy a database has, because that policy or its engine cannot
+    /// be read. [`PolicyBook::of`] has another one for it then, by which it may be backed up, but by which
+    /// nothing may be deleted.
+    pub fn is_in_doubt(&self, database: &Database) -> bool {
+        let engine = database.engine_id.as_ref().filter(|_| database.policy.from_engine);
+        let chosen = self.inherited(database).or(database.policy.own.as_ref());
+        let chosen = chosen.map_or(DEFAULT_POLICY, PolicyId::as_str);
+        engine.is_some_and(|engine| self.unreadable.engines.iter().any(|id| id == engine.as_str()))
+            || self.unreadable.policies.iter().any(|id| id == chosen)
     }
 
     /// Returns what a database runs by: its own schedule, else the tiers of its policy.

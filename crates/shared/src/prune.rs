@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::Clock;
-use crate::effective_policy::PolicyBook;
+use crate::effective_policy::{PolicyBook, Unreadable};
 use crate::models::{Actor, AuditAction, AuditEvent, AuditResource, Backup, Database, DatabaseId, Tier};
 use crate::retention::{KeepReason, Record, Rules, Verdict, retention};
 use crate::storage::{Lease, RemovalError, Storage, StorageError};
@@ -65,13 +65,22 @@ pub enum Outcome {
 impl Rulebook {
     /// Reads policies, engines and settings.
     pub async fn read(storage: &Storage, now: DateTime<Utc>) -> Result<Self, StorageError> {
+        let unreadable = Unreadable {
+            policies: storage.policies.unreadable().await?,
+            engines: storage.engines.unreadable().await?,
+        };
         let book = PolicyBook::new(storage.policies.list().await?, &storage.engines.list().await?);
+        let book = book.knowing(unreadable);
         Ok(Self { book, default_days: storage.settings.get(now).await?.default_retention_days })
     }
 
     /// Decides for the records of one database. All of them must be given. Without any policy nothing
-    /// is decided.
+    /// is decided, nor with one that cannot be read.
     pub fn decide(&self, database: &Database, records: Vec<Record>, now: DateTime<Utc>) -> Vec<Decided> {
+        if self.book.is_in_doubt(database) {
+            tracing::warn!(database_id = %database.id, "its policy or its engine cannot be read; none of its backups is deleted");
+            return Vec::new();
+        }
         let Some(policy) = self.book.of(database) else { return Vec::new() };
         let rules = Rules::new(policy, database.retention_days, self.default_days);
         let decisions = retention(&rules, &records, now);

@@ -11,9 +11,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::*;
 use crate::config::{Config, Source};
 use crate::models::{
-    Artifact, BackupId, BackupState, Credentials, DatabaseType, DumpOptions, Endpoint, Failure, JobId, Login,
-    Marks, Pin, PolicyChoice, Run, Tls, TriggeredBy, Warnings,
+    Artifact, BackupId, BackupState, Credentials, DatabaseType, DumpOptions, Endpoint, Engine, EngineType,
+    Failure, JobId, Login, Marks, Pin, PolicyChoice, Run, StoredSecret, Tls, TriggeredBy, Warnings,
 };
+use crate::storage::table::{Expect, Query, query_all};
 use crate::storage::{
     BackupFilter, BlobAddress, BlobCall, BlobStore, CommitOptions, Fault, FaultyBlobs, Jobs, Life,
     MemoryBlobs, MemoryQueue, MemoryTable, Mortal, Signer, StorageErrorKind, Table,
@@ -210,7 +211,8 @@ async fn two_runs_at_once_are_one() {
 #[tokio::test]
 async fn a_delete_that_storage_refuses_is_on_the_record_and_stops_nobody() {
     for (kind, words) in [
-        (StorageErrorKind::AlreadyExists, "immutability policy or a legal hold"),
+        // What the service's 409 for a protected blob is read as.
+        (StorageErrorKind::Invalid, "immutability policy or a legal hold"),
         (StorageErrorKind::Changed, "lease"),
         (StorageErrorKind::Denied, "may not delete"),
     ] {
@@ -307,4 +309,67 @@ async fn nothing_goes_while_backups_fail() {
     }
     let outcome = run(&storage, &Clock::fixed(now())).await.unwrap();
     assert!(matches!(outcome, Outcome::Done(Pruned { deleted: 0, paused: 1, .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_deletion_that_was_begun_is_ended_and_nothing_relies_on_its_backup() {
+    let world = World::new().await;
+    // The file goes, and whoever deletes it dies before the record does.
+    let life = Life::of(2);
+    let newest = completed(1);
+    assert!(life.live(world.storage(&life).remove(&newest, now())).await.is_none());
+    let (files, records) = world.left().await;
+    let name = &newest.artifact().unwrap().blob_name;
+    assert!(!files.contains(name) && records.contains(name));
+    run(&world.storage(&Life::endless()), &Clock::fixed(now())).await.unwrap();
+    let stay: BTreeSet<String> =
+        (2..=9).map(|days| completed(days).artifact().unwrap().blob_name.clone()).collect();
+    assert_eq!(world.left().await, (stay.clone(), stay));
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_by_another_policy_than_one_that_cannot_be_read() {
+    let spoil = async |world: &World, table: &str, row: &str| {
+        let table = Arc::clone(&world.tables.lock().unwrap()[table]);
+        let rows = query_all(&*table, &Query::default()).await.unwrap();
+        let key = rows.into_iter().find(|entity| entity.key.row == row).unwrap().key;
+        table.merge(&key, &[("name".to_owned(), 7.into())].into(), &Expect::Any).await.unwrap();
+    };
+    let stays_whole = async |world: &World| {
+        let before = world.left().await;
+        let outcome = run(&world.storage(&Life::endless()), &Clock::fixed(now())).await.unwrap();
+        assert!(matches!(outcome, Outcome::Done(Pruned { deleted: 0, .. })), "{outcome:?}");
+        assert_eq!(world.left().await, before);
+    };
+    let world = World::new().await;
+    spoil(&world, "backuppolicies", "development").await;
+    stays_whole(&world).await;
+
+    // The policy is the one of an engine that cannot be read.
+    let world = World::new().await;
+    let storage = world.storage(&Life::endless());
+    let engine = Engine {
+        id: "main".parse().unwrap(),
+        name: "Main".to_owned(),
+        engine_type: EngineType::Mysql,
+        endpoint: database().endpoint,
+        login: Login::default(),
+        connection_string: StoredSecret::None,
+        policy_id: Some("production-critical".parse().unwrap()),
+        max_concurrent_backups: 2,
+        last_discovery: None,
+        created_at: now(),
+        updated_at: now(),
+        created_by: None,
+    };
+    storage.engines.insert(&engine).await.unwrap();
+    let found = storage.databases.get(&database().id).await.unwrap().unwrap();
+    let on_engine = Database {
+        engine_id: Some(engine.id.clone()),
+        policy: PolicyChoice { own: None, from_engine: true },
+        ..found.value
+    };
+    storage.databases.update(&on_engine, &found.etag).await.unwrap();
+    spoil(&world, "engines", "main").await;
+    stays_whole(&world).await;
 }

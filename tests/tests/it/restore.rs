@@ -40,7 +40,7 @@ pub(crate) async fn goes_and_comes(client: &Server, name: &str, old: &str) -> St
     let more = json!({ "compression_format": "zstd" });
     let database = stack.api.create_database_with("Source", client, name, more).await;
     let backup = stack.api.back_up(&database).await;
-    assert_eq!(backup["file_format"], "sql.zst");
+    assert_eq!((&backup["file_format"], &backup["verified_at"]), (&json!("sql.zst"), &Value::Null));
     let engine = stack.api.create_engine("Target", client).await;
     let wish = json!({ "target_engine_id": engine, "database_name": format!("{name}_new") });
     let ended = restored(&stack, &backup, wish).await;
@@ -51,6 +51,7 @@ pub(crate) async fn goes_and_comes(client: &Server, name: &str, old: &str) -> St
     let wish = json!({ "target": target, "database_name": old, "mode": "replace", "confirm": old });
     let ended = restored(&stack, &backup, wish).await;
     assert_eq!(ended["status"], "completed", "{ended}");
+    assert_ne!(stack.api.records(&database).await[0]["verified_at"], Value::Null);
     stack
 }
 
@@ -185,6 +186,7 @@ async fn the_roles_of_a_server_go_to_another_one_by_the_command_line() {
     let verified = dilux(&stack.azurite, &["verify", blob]);
     let proved = verified.lines().filter(|line| line.contains("SHA-256 matches")).count();
     assert_eq!(proved, 2, "{verified}");
+    assert_ne!(stack.api.records(&database).await[0]["verified_at"], Value::Null);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("globals.sql.gz").display().to_string();
     dilux(&stack.azurite, &["download", blob, "--globals", "--output", &file]);

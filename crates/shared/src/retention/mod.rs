@@ -32,6 +32,7 @@ pub const FAILURE_STREAK: usize = 3;
 
 /// What a decision needs to know of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a mark of its own, and any of them go together")]
 pub struct Record {
     /// Identifies the backup.
     pub id: BackupId,
@@ -47,6 +48,8 @@ pub struct Record {
     pub is_pinned: bool,
     /// Whether it was proved to be restorable.
     pub is_verified: bool,
+    /// Whether its deletion has begun: its file may be gone already, so nothing may rely on it.
+    pub is_being_deleted: bool,
 }
 
 impl From<&Backup> for Record {
@@ -59,6 +62,7 @@ impl From<&Backup> for Record {
             has_blob: backup.artifact().is_some(),
             is_pinned: backup.marks.pinned.is_some(),
             is_verified: backup.marks.verified_at.is_some(),
+            is_being_deleted: backup.marks.deletion_begun_at.is_some(),
         }
     }
 }
@@ -108,7 +112,7 @@ pub fn retention(rules: &Rules, records: &[Record], now: DateTime<Utc>) -> Vec<D
 }
 
 fn is_restorable(record: &Record) -> bool {
-    record.status == BackupStatus::Completed && record.has_blob
+    record.status == BackupStatus::Completed && record.has_blob && !record.is_being_deleted
 }
 
 /// Counts the failures since the last backup that ended well, of whatever tier. Those that go by their
@@ -150,6 +154,9 @@ fn restorable(rules: &Rules, record: &Record, rank: u32, now: DateTime<Utc>) -> 
 fn other(record: &Record, now: DateTime<Utc>) -> Verdict {
     match record.status {
         BackupStatus::Pending | BackupStatus::InProgress => Verdict::Keep(KeepReason::Unfinished),
+        BackupStatus::Completed if record.is_being_deleted && !record.is_pinned => {
+            Verdict::Delete(DeleteReason::Begun)
+        }
         // Damaged: a person has to look.
         BackupStatus::Completed => Verdict::Keep(KeepReason::NothingStored),
         BackupStatus::Failed | BackupStatus::Cancelled => {

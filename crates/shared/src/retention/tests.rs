@@ -33,6 +33,7 @@ fn completed(id: &str, tier: Option<Tier>, days: i64) -> Record {
         has_blob: true,
         is_pinned: false,
         is_verified: false,
+        is_being_deleted: false,
     }
 }
 
@@ -186,21 +187,18 @@ fn statuses() -> impl Strategy<Value = BackupStatus> {
 fn records() -> impl Strategy<Value = Vec<Record>> {
     let tier = proptest::option::weighted(0.7, proptest::sample::select(Tier::ALL));
     // Few instants, so that several records share one; some of them after now.
-    let flags = (0.9, 0.1, 0.2);
-    let flags = (
-        proptest::bool::weighted(flags.0),
-        proptest::bool::weighted(flags.1),
-        proptest::bool::weighted(flags.2),
-    );
+    let flags = [0.9, 0.1, 0.2, 0.1].map(proptest::bool::weighted);
     let record = (tier, statuses(), -2_i64..120, flags);
     proptest::collection::vec(record, 0..40).prop_map(|records| {
         let records = records.into_iter().enumerate();
         records
-            .map(|(number, (tier, status, days, (has_blob, is_pinned, is_verified)))| Record {
+            .map(|(number, (tier, status, days, [has_blob, is_pinned, is_verified, begun]))| Record {
                 status,
                 has_blob,
                 is_pinned,
                 is_verified,
+                // Nobody can pin what is being deleted.
+                is_being_deleted: begun && !is_pinned,
                 ..completed(&format!("b{number}"), tier, days)
             })
             .collect()
@@ -218,14 +216,20 @@ fn rules() -> impl Strategy<Value = Rules> {
     )
 }
 
+/// Says whether a record holds a backup that can be relied on.
+fn is_stored(record: &Record) -> bool {
+    record.status == BackupStatus::Completed && record.has_blob && !record.is_being_deleted
+}
+
 /// Says whether a record goes, by counting all that are newer for each.
 fn goes(rules: &Rules, records: &[Record], record: &Record) -> bool {
-    let restorable = |other: &&Record| other.status == BackupStatus::Completed && other.has_blob;
+    let restorable = |other: &&Record| is_stored(other);
     let newer = |other: &&Record| (other.created_at, &other.id) > (record.created_at, &record.id);
     let age = (now() - record.created_at).num_days();
     match record.status {
         BackupStatus::Pending | BackupStatus::InProgress => false,
         BackupStatus::Failed | BackupStatus::Cancelled => age > 90,
+        BackupStatus::Completed if record.is_being_deleted => true,
         BackupStatus::Completed if !record.has_blob => false,
         BackupStatus::Completed => {
             let newest = records.iter().filter(restorable).filter(newer).count() == 0;
@@ -278,15 +282,14 @@ proptest! {
         let decisions = retention(&rules, &records, later);
         let newest = records
             .iter()
-            .filter(|record| record.status == BackupStatus::Completed && record.has_blob)
+            .filter(|record| is_stored(record))
             .map(|record| record.created_at)
             .max();
         if let Some(newest) = newest {
             let stays = decisions.iter().zip(&records).any(|(decision, record)| {
                 !decision.verdict.is_delete()
                     && record.created_at == newest
-                    && record.status == BackupStatus::Completed
-                    && record.has_blob
+                    && is_stored(record)
             });
             prop_assert!(stays);
         }
@@ -295,7 +298,6 @@ proptest! {
     /// A verified one is left whenever there was one, and every pinned one is.
     #[test]
     fn a_proved_backup_and_every_pinned_one_stay(rules in rules(), records in records()) {
-        let is_stored = |record: &Record| record.status == BackupStatus::Completed && record.has_blob;
         let decisions = retention(&rules, &records, now());
         let left: Vec<&Record> = records
             .iter()

@@ -67,6 +67,8 @@ pub enum DeleteReason {
         /// How many stay.
         keep_count: u32,
     },
+    /// Its deletion had begun and was not ended.
+    Begun,
     /// It has no tier and is too old.
     TooOld {
         /// For how many days such backups stay.
@@ -130,6 +132,7 @@ impl fmt::Display for DeleteReason {
             Self::BeyondCount { tier, keep_count } => {
                 write!(f, "the {tier} tier keeps {keep_count}, and there are as many newer ones")
             }
+            Self::Begun => f.write_str("its deletion had begun and was not ended"),
             Self::TooOld { days } => write!(f, "without a tier and older than {days} days"),
             Self::FailedLongAgo { days } => write!(f, "failed or stopped more than {days} days ago"),
         }

@@ -115,6 +115,14 @@ impl Engines {
         Ok(joined.into_values().collect())
     }
 
+    /// Returns the ids of those whose rows cannot be read, of either place.
+    pub async fn unreadable(&self) -> Result<Vec<String>, StorageError> {
+        let all = Query::matching(Filter::eq(PARTITION, engine::PARTITION));
+        let mut ids = repository::unreadable_keys::<Engine>(&*self.table, &all).await?;
+        ids.extend(repository::unreadable_keys::<Engine>(&*self.older, &all).await?);
+        Ok(ids)
+    }
+
     /// Changes one. An engine that is still in the older place is moved to the new one: its old row may
     /// hold a password as plain text, and does not count any more.
     pub async fn update(&self, engine: &Engine, etag: &ETag) -> Result<ETag, StorageError> {
@@ -246,6 +254,12 @@ impl Policies {
     pub async fn list(&self) -> Result<Vec<BackupPolicy>, StorageError> {
         let all = Query::matching(Filter::eq(PARTITION, policy::PARTITION));
         repository::list(&*self.table, &all).await
+    }
+
+    /// Returns the ids of those whose rows cannot be read.
+    pub async fn unreadable(&self) -> Result<Vec<String>, StorageError> {
+        let all = Query::matching(Filter::eq(PARTITION, policy::PARTITION));
+        repository::unreadable_keys::<BackupPolicy>(&*self.table, &all).await
     }
 }
 

@@ -11,8 +11,16 @@ use super::{Backups, StorageError};
 use crate::models::{Artifact, BackupId, BackupStatus, DatabaseId, PlannedBlob};
 use crate::retention::Record;
 
-const COLUMNS: [&str; 7] =
-    ["database_id", "status", "tier", "created_at", "blob_name", "pinned_at", "verified_at"];
+const COLUMNS: [&str; 8] = [
+    "database_id",
+    "status",
+    "tier",
+    "created_at",
+    "blob_name",
+    "pinned_at",
+    "verified_at",
+    "deletion_begun_at",
+];
 
 impl Backups {
     /// Reads what retention has to know, of all databases or of one. A row that cannot be read is
@@ -59,6 +67,7 @@ fn counted_once(records: Vec<Record>) -> Vec<Record> {
                 if let Some(first) = once.get_mut(*place.get()) {
                     first.is_pinned |= record.is_pinned;
                     first.is_verified |= record.is_verified;
+                    first.is_being_deleted |= record.is_being_deleted;
                 }
             }
         }
@@ -125,6 +134,7 @@ fn read(entity: &Entity) -> Option<(DatabaseId, Record)> {
         has_blob: status == BackupStatus::Completed && row.text("blob_name").is_some(),
         is_pinned: marks.pinned.is_some(),
         is_verified: marks.verified_at.is_some(),
+        is_being_deleted: marks.deletion_begun_at.is_some(),
     };
     Some((row.parse("database_id").ok()?, record))
 }

@@ -90,8 +90,9 @@ impl Storage {
 /// <https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes>
 fn reason(kind: StorageErrorKind) -> &'static str {
     match kind {
-        StorageErrorKind::AlreadyExists => {
-            "storage protects the file by an immutability policy or a legal hold; it can be deleted when that ends"
+        // What is asked for is in order, so it is the file that storage does not let go.
+        StorageErrorKind::AlreadyExists | StorageErrorKind::Invalid => {
+            "storage protects the file, by an immutability policy or a legal hold; it can be deleted when that ends"
         }
         StorageErrorKind::Changed => {
             "somebody holds a lease on the file; it can be deleted when that is broken or given back"
@@ -99,8 +100,6 @@ fn reason(kind: StorageErrorKind) -> &'static str {
         StorageErrorKind::Denied => {
             "this service may not delete files; check its key or its roles on the storage account"
         }
-        StorageErrorKind::NotFound | StorageErrorKind::Unavailable | StorageErrorKind::Invalid => {
-            "storage refused to delete the file"
-        }
+        StorageErrorKind::NotFound | StorageErrorKind::Unavailable => "storage refused to delete the file",
     }
 }

@@ -34,6 +34,23 @@ pub(super) async fn list<T: Row>(table: &dyn Table, query: &Query) -> Result<Vec
     Ok(rows)
 }
 
+/// Returns the row keys of all rows that match and cannot be read.
+pub(super) async fn unreadable_keys<T: Row>(
+    table: &dyn Table,
+    query: &Query,
+) -> Result<Vec<String>, StorageError> {
+    let (mut keys, mut from) = (Vec::new(), None);
+    loop {
+        let page = table.query(query, from.as_ref()).await?;
+        let bad = page.entities.iter().filter(|entity| T::from_entity(entity).is_err());
+        keys.extend(bad.map(|entity| entity.key.row.clone()));
+        match page.next {
+            Some(next) => from = Some(next),
+            None => return Ok(keys),
+        }
+    }
+}
+
 /// Reads the rows that can be read and counts the others.
 pub(super) fn readable<T: Row>(entities: &[Entity]) -> (Vec<T>, usize) {
     let mut unreadable = 0;

@@ -1,12 +1,13 @@
 //! From a blob to a database: questions, proof, load, exchange.
 
+use std::error::Error;
 use std::sync::atomic::Ordering;
 
 use archive::{Opened, Progress};
 use dump::{Closing, DumpError, Limits, Origin, Plan, Target};
 use futures::TryStreamExt as _;
 use shared::models::{CheckResult, DatabaseName, DatabaseType, Restore, RestoreMode, RestorePhase};
-use shared::storage::{BlobAddress, BlobProperties};
+use shared::storage::{BlobAddress, BlobProperties, MarkError};
 
 use super::error::RestoreEnd;
 use super::record::Record;
@@ -23,6 +24,7 @@ pub(super) async fn load(state: &AppState, record: &Record<'_>) -> Result<(), Re
 
     let progress = record.enter(RestorePhase::Verifying).await?;
     prove(state, &restore, &progress).await?;
+    note_proved(state, &restore).await;
 
     let progress = record.enter(RestorePhase::Loading).await?;
     let target = target::find_again(state, &restore, target).await;
@@ -112,6 +114,18 @@ async fn prove(state: &AppState, restore: &Restore, progress: &Progress) -> Resu
         closing.push(&piece);
     }
     if closing.is_closed(restore.database_type) { Ok(()) } else { Err(RestoreEnd::NotClosed) }
+}
+
+/// Notes on the record of the backup that it is whole, so that retention keeps the newest such one.
+async fn note_proved(state: &AppState, restore: &Restore) {
+    let noted = async {
+        let Some(backup) = state.storage.backups.find(&restore.backup_id).await? else { return Ok(()) };
+        state.storage.backups.note_verified(&backup, state.clock.now()).await.map(drop)
+    };
+    let noted: Result<(), MarkError> = noted.await;
+    if let Err(error) = noted {
+        tracing::warn!(error = &error as &dyn Error, backup_id = %restore.backup_id, "that the backup is whole could not be noted");
+    }
 }
 
 async fn open(state: &AppState, restore: &Restore, progress: &Progress) -> Result<Opened, RestoreEnd> {

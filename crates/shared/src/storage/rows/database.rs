@@ -99,7 +99,7 @@ impl Row for Database {
             policy: PolicyChoice { own, from_engine },
             enabled: row.flag("enabled", true),
             schedule: schedule(&row),
-            retention_days: row.number("retention_days").filter(|days| *days > 0),
+            retention_days: retention_days(&row),
             backup_destination: row.parse_optional("backup_destination")?,
             compression: row.flag("compression", true),
             options: options(&row),
@@ -265,6 +265,26 @@ fn python_text(text: &str) -> Option<(String, &str)> {
 fn python_code(chars: &mut impl Iterator<Item = (usize, char)>, digits: usize) -> Option<char> {
     let digits: String = chars.take(digits).map(|(_, c)| c).collect();
     char::from_u32(u32::from_str_radix(&digits, 16).ok()?)
+}
+
+/// The longest age limit that can be chosen.
+const MOST_DAYS: u16 = 3650;
+
+/// Reads the age limit; 0 and an empty text stand for none. What is no such number reads as the longest one:
+/// nothing is deleted early for a reason that nobody has given.
+fn retention_days(row: &Reader<'_>) -> Option<u16> {
+    if let Some(days) = row.whole("retention_days") {
+        return (days != 0)
+            .then(|| u16::try_from(days).ok().filter(|days| *days <= MOST_DAYS).unwrap_or(MOST_DAYS));
+    }
+    match row.0.properties.get("retention_days") {
+        None => None,
+        Some(Value::String(text)) if text.is_empty() => None,
+        Some(_) => {
+            tracing::warn!(key = %row.0.key, "the stored retention_days cannot be read; {MOST_DAYS} days count instead");
+            Some(MOST_DAYS)
+        }
+    }
 }
 
 #[cfg(test)]
