@@ -127,7 +127,7 @@ impl Claims {
             Ok(lease) => lease,
             Err(taken) => {
                 if taken.by_another_job {
-                    self.note_waiting(&entity.key, &backup, now).await;
+                    self.note_waiting(&entity, now).await;
                 }
                 return Ok(ClaimOutcome::Busy(taken.until));
             }
@@ -300,15 +300,16 @@ impl Claims {
         self.write_record(claim, properties).await
     }
 
-    /// Notes that a job waits for another one of its database, so that nobody takes it for dead. That
-    /// it fails costs nothing as long as it does not fail for two hours. A message that comes twice
-    /// notes nothing: it would only get in the way of its twin.
-    async fn note_waiting(&self, record: &Key, backup: &Backup, now: DateTime<Utc>) {
-        if matches!(backup.state, BackupState::Pending { .. }) {
-            let sign = Properties::from([("heartbeat_at".to_owned(), date_time(now))]);
-            if let Err(error) = self.history.merge(record, &sign, &Expect::Any).await {
-                tracing::warn!(%error, "that a job waits could not be noted");
-            }
+    /// Notes that a job waits that nobody works on, so that nobody takes it for dead: its record is
+    /// unfinished, be it in progress still because its processor died. That it fails costs nothing as long
+    /// as it does not fail for two hours. Whoever has changed the record meanwhile knows better.
+    async fn note_waiting(&self, record: &Entity, now: DateTime<Utc>) {
+        let sign = Properties::from([("heartbeat_at".to_owned(), date_time(now))]);
+        let expect = record.etag.clone().map_or(Expect::Any, Expect::Version);
+        match self.history.merge(&record.key, &sign, &expect).await {
+            Ok(_) => {}
+            Err(error) if is_gone(&error) => {}
+            Err(error) => tracing::warn!(%error, "that a job waits could not be noted"),
         }
     }
 
@@ -327,12 +328,34 @@ impl Claims {
                 let noted = Reader(&found).instant("heartbeat_at").unwrap_or(job.created_at);
                 if let Ok(backup) = Backup::from_entity(&found)
                     && noted + NOTED_EVERY <= now
+                    && !self.is_worked_on(&backup, now).await
                 {
-                    self.note_waiting(&key, &backup, now).await;
+                    self.note_waiting(&found, now).await;
                 }
             }
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "that a job waits could not be noted"),
+        }
+    }
+
+    /// Tells whether a record has ended, or somebody who lives works on it: a message that comes twice
+    /// would only get in the way of its twin.
+    async fn is_worked_on(&self, backup: &Backup, now: DateTime<Utc>) -> bool {
+        match &backup.state {
+            BackupState::Pending { .. } => false,
+            BackupState::InProgress(_) => match self.leases.get(&lease_key(&backup.database_id)).await {
+                Ok(lease) => lease.is_some_and(|lease| {
+                    Reader(&lease).text("job_id") == Some(backup.job_id.as_str())
+                        && holds(&lease, self.ttl(), now)
+                }),
+                Err(error) => {
+                    tracing::warn!(%error, "whether somebody works on a job could not be seen");
+                    true
+                }
+            },
+            BackupState::Completed { .. } | BackupState::Failed { .. } | BackupState::Cancelled { .. } => {
+                true
+            }
         }
     }
 

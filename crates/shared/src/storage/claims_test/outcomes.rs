@@ -1,9 +1,11 @@
 //! What comes of asking for a claim, and of ending one, when nothing goes wrong.
 
+use chrono::TimeDelta;
+
 use super::world::{TTL, World, artifact, at, busy, failure, finished, job, job_of, planned};
 use crate::clock::Clock;
 use crate::models::{BackupState, BackupStatus, DumpProgress};
-use crate::storage::{Backups, ClaimOutcome, MemoryBlobs, STUCK_AFTER, jobs};
+use crate::storage::{Backups, ClaimOutcome, MemoryBlobs, STUCK_AFTER, TableCall, jobs};
 
 #[tokio::test]
 async fn a_free_job_is_granted_and_its_record_begins() {
@@ -109,6 +111,50 @@ async fn a_long_attempt_that_failed_just_now_is_not_stuck() {
     let history = Backups::over(world.history.clone(), Clock::system());
     assert!(history.end_stuck(&MemoryBlobs::default(), at(7300)).await.unwrap().is_empty());
     assert_eq!(history.end_stuck(&MemoryBlobs::default(), at(7000) + STUCK_AFTER).await.unwrap().len(), 1);
+}
+
+/// Its message comes back and finds that others are at work, for longer than a record may be silent.
+#[tokio::test]
+async fn a_job_whose_processor_died_is_not_stuck_while_its_message_waits() {
+    for finds_a_place in [true, false] {
+        let world = World::new();
+        let first = job("1");
+        drop(world.granted(&first, at(0)).await);
+        let mut other = world.granted(&job(if finds_a_place { "2" } else { "3" }), at(0) + TTL).await;
+        let mut now = at(0) + TTL;
+        while now < at(0) + STUCK_AFTER * 2 {
+            now += TTL / 2;
+            if finds_a_place {
+                world.claims.keep_alive(&mut other, DumpProgress::default(), now).await.unwrap();
+                busy(world.claims.claim(&first, now).await);
+            } else {
+                world.claims.waits(&first, now).await;
+            }
+        }
+        let history = Backups::over(world.history.clone(), Clock::system());
+        let ended = history.end_stuck(&MemoryBlobs::default(), now).await.unwrap();
+        let first = first.record().id;
+        assert!(ended.iter().all(|backup| backup.id != first), "{finds_a_place}: {ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_comes_twice_notes_nothing_while_its_twin_works() {
+    let world = World::new();
+    let mut claim = world.granted(&job("1"), at(0)).await;
+    // The lease lives, and the record was not written to for a while.
+    for seconds in [100, 200, 300] {
+        world.claims.confirm(&mut claim, at(seconds)).await.unwrap();
+    }
+    let before = world.history.calls(TableCall::Merge);
+    let still_held = at(300) + TTL - TimeDelta::seconds(1);
+    world.claims.waits(&job("1"), still_held).await;
+    busy(world.claims.claim(&job("1"), still_held).await);
+    assert_eq!(world.history.calls(TableCall::Merge), before);
+    assert_eq!(world.record().await, claim.backup);
+    world.claims.complete(claim, artifact(), still_held).await.unwrap();
+    world.claims.waits(&job("1"), at(9000)).await;
+    assert_eq!(world.record().await.status(), BackupStatus::Completed);
 }
 
 #[tokio::test]
