@@ -14,10 +14,13 @@ use shared::clock::Clock;
 use shared::config::{Config, Source};
 use shared::models::{
     Artifact, Attempt, Backup, BackupId, BackupJob, BackupState, BackupStatus, Cause, Credentials, Database,
-    DatabaseType, DumpOptions, Endpoint, JobId, Login, PlannedBlob, PolicyChoice, Run, Tls, Warnings,
+    DatabaseType, DumpOptions, Endpoint, JobId, Lane, Login, PlannedBlob, PolicyChoice, Run, Tls, Warnings,
 };
 use shared::overdue::overdue;
-use shared::storage::{BackupFilter, BlobAddress, CommitOptions, HealthReport, MemoryQueue, Storage, jobs};
+use shared::storage::{
+    BackupFilter, BlobAddress, CommitOptions, HealthReport, MemoryQueue, Reservation, SlotState, Storage,
+    jobs,
+};
 use tower::ServiceExt as _;
 
 const NOW: &str = "2026-03-04T10:07:00Z";
@@ -148,6 +151,48 @@ async fn databases_without_the_backup_of_their_last_slot_are_overdue() {
     waits: 2026-03-04 02:00:00 UTC since 2026-03-04 02:00:00 UTC
     ");
     assert_eq!(setting.overdue("2026-03-04T03:59:59Z").await.lines().count(), 1, "within the grace: never");
+}
+
+#[tokio::test]
+async fn what_a_clock_that_was_ahead_has_made_hides_nothing() {
+    let setting = Setting::new().await;
+    for id in ["tomorrow", "today", "good"] {
+        setting.configure(id, |_| {}).await;
+    }
+    // The slot of these is of yesterday.
+    for id in ["late-today", "late-good"] {
+        setting.configure(id, |database| database.schedule = Some("0 22 * * *".parse().unwrap())).await;
+    }
+    setting.completed("tomorrow", "2026-03-03T02:00:09Z", "a").await;
+    setting.completed("tomorrow", "2026-03-05T10:00:00Z", "b").await;
+    setting.completed("today", "2026-03-04T23:00:00Z", "c").await;
+    setting.completed("good", "2026-03-05T10:00:00Z", "d").await;
+    setting.completed("good", "2026-03-04T02:00:09Z", "e").await;
+    setting.completed("late-today", "2026-03-04T22:00:00Z", "f").await;
+    setting.completed("late-good", "2026-03-04T00:30:00Z", "g").await;
+    setting.completed("late-good", "2026-03-04T22:00:00Z", "h").await;
+    insta::assert_snapshot!(setting.overdue(NOW).await, @"
+    late-today: 2026-03-03 22:00:00 UTC since 2026-03-03 22:00:00 UTC
+    today: 2026-03-04 02:00:00 UTC since 2026-03-04 02:00:00 UTC
+    tomorrow: 2026-03-04 02:00:00 UTC since 2026-03-04 02:00:00 UTC
+    ");
+}
+
+#[tokio::test]
+async fn an_edit_does_not_hide_that_a_database_is_overdue() {
+    let setting = Setting::new().await;
+    for id in ["served", "unserved"] {
+        let nightly = |database: &mut Database| {
+            database.schedule = Some("0 2 * * *".parse().unwrap());
+            database.updated_at = at("2026-03-04T09:00:00Z");
+        };
+        setting.configure(id, nightly).await;
+    }
+    let (id, lane) = ("served".parse().unwrap(), Lane::Schedule);
+    let reserved = Reservation::new(&id, lane, at("2026-03-04T02:00:00Z"), at("2026-03-04T02:00:00Z"));
+    let slots = &setting.state.storage.slots;
+    assert!(slots.reserve(&id, &mut SlotState::default(), &[(lane, reserved)]).await.unwrap());
+    insta::assert_snapshot!(setting.overdue(NOW).await, @"served: 2026-03-04 02:00:00 UTC since 2026-03-04 02:00:00 UTC");
 }
 
 #[tokio::test]

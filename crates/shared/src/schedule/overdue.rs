@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::due::{lanes, latest, waits_too_long};
-use super::{Due, Plan};
+use super::{Due, Plan, Recorded};
 
 /// How long after its slot a backup may still be on its way: the tick, the queue, retries and the dump.
 pub const GRACE: TimeDelta = TimeDelta::hours(2);
@@ -15,7 +15,7 @@ pub struct Wanted {
     /// data as well.
     pub slot: DateTime<Utc>,
     /// Since when it could have been made: the slot, or the last change of the configuration if that
-    /// came later.
+    /// came later and nobody has served the slot.
     pub since: DateTime<Utc>,
 }
 
@@ -23,17 +23,27 @@ pub struct Wanted {
 /// the grace is over. `None` while nothing is wanted.
 ///
 /// This follows what is due: a tier makes up for its latest slot as soon as it is configured, a schedule
-/// waits for its first fire time after `configured_at`, the last change of the database's configuration,
-/// unless that is more than a day away.
-pub fn wanted(plan: Plan<'_>, configured_at: DateTime<Utc>, now: DateTime<Utc>) -> Option<Wanted> {
+/// that was never served waits for its first fire time after `configured_at`, the last change of the
+/// database's configuration, unless that is more than a day away. A lane that was served goes by its
+/// slots alone, so that an edit hides nothing.
+pub fn wanted(
+    plan: Plan<'_>,
+    recorded: &Recorded,
+    configured_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Option<Wanted> {
     let over = now.checked_sub_signed(GRACE)?;
     let slots = lanes(plan).into_iter().filter_map(|lane| latest(plan, lane, over));
-    let slot = slots.map(|Due { slot, .. }| slot).max()?;
+    let Due { lane, slot } = slots.max_by_key(|due| due.slot)?;
+    let served = recorded.get(lane);
     let waits = match plan {
-        Plan::Cron(schedule) => slot < configured_at && !waits_too_long(schedule, configured_at),
+        Plan::Cron(schedule) => {
+            served.is_none() && slot < configured_at && !waits_too_long(schedule, configured_at)
+        }
         Plan::Tiers(_) => false,
     };
-    let since = slot.max(configured_at);
+    // What was switched off for a while has missed slots that it makes good from now on.
+    let since = if served.is_some_and(|served| served >= slot) { slot } else { slot.max(configured_at) };
     (since <= over && !waits).then_some(Wanted { slot, since })
 }
 
@@ -45,14 +55,15 @@ mod tests {
 
     use super::*;
     use crate::models::system_policies;
-    use crate::schedule::{Recorded, Schedule, due, next_slots};
+    use crate::models::{Lane, Tier};
+    use crate::schedule::{Schedule, due, next_slots};
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()
     }
 
     fn shown(plan: Plan<'_>, configured_at: &str, now: &str) -> String {
-        match wanted(plan, at(configured_at), at(now)) {
+        match wanted(plan, &Recorded::default(), at(configured_at), at(now)) {
             Some(Wanted { slot, since }) => format!("{slot} since {since}"),
             None => "nothing".to_owned(),
         }
@@ -80,6 +91,31 @@ mod tests {
         let yearly: Schedule = "0 2 1 1 *".parse().unwrap();
         let cron = |now| shown(Plan::Cron(&yearly), "2026-03-04T10:00:00Z", now);
         insta::assert_snapshot!(cron("2026-03-04T12:00:00Z"), @"2026-01-01 02:00:00 UTC since 2026-03-04 10:00:00 UTC");
+    }
+
+    #[test]
+    fn an_edit_hides_nothing_of_a_lane_that_was_served() {
+        let nightly: Schedule = "0 2 * * *".parse().unwrap();
+        let policy = system_policies(DateTime::UNIX_EPOCH).remove(2);
+        let edited = at("2026-03-05T09:00:00Z");
+        let plans = [(Plan::Cron(&nightly), Lane::Schedule), (Plan::Tiers(&policy), Lane::Tier(Tier::Daily))];
+        for (plan, lane) in plans {
+            let of = |served: &str, now: &str| {
+                let recorded: Recorded = [(lane, at(served))].into_iter().collect();
+                wanted(plan, &recorded, edited, at(now)).map(|wanted| wanted.since.to_string())
+            };
+            // The job of the night was queued, and came to nothing.
+            assert_eq!(
+                of("2026-03-05T02:00:00Z", "2026-03-05T09:01:00Z").unwrap(),
+                "2026-03-05 02:00:00 UTC"
+            );
+            // The slot was not served, since the database was off perhaps: it has its time from the edit on.
+            assert_eq!(of("2026-03-01T02:00:00Z", "2026-03-05T10:59:59Z"), None);
+            assert_eq!(
+                of("2026-03-01T02:00:00Z", "2026-03-05T11:00:00Z").unwrap(),
+                "2026-03-05 09:00:00 UTC"
+            );
+        }
     }
 
     #[test]
@@ -118,7 +154,8 @@ mod tests {
             let start = DateTime::from_timestamp(start, 0).unwrap();
             let plan = Plan::Tiers(&policy);
             let is_overdue = |made: DateTime<Utc>, now| {
-                wanted(plan, DateTime::UNIX_EPOCH, now).is_some_and(|wanted| made < wanted.slot)
+                let wanted = wanted(plan, &Recorded::default(), DateTime::UNIX_EPOCH, now);
+                wanted.is_some_and(|wanted| made < wanted.slot)
             };
             for pair in next_slots(plan, start, 40).windows(2) {
                 let (slot, next) = (pair[0].slot, pair[1].slot);
@@ -143,7 +180,8 @@ mod tests {
             for plan in [Plan::Tiers(&policy), Plan::Cron(&schedule)] {
                 let due = due(plan, &Recorded::default(), configured, now - GRACE);
                 let latest = due.iter().map(|due| due.slot).max().filter(|_| now - GRACE >= configured);
-                prop_assert_eq!(wanted(plan, configured, now).map(|wanted| wanted.slot), latest);
+                let wanted = wanted(plan, &Recorded::default(), configured, now);
+                prop_assert_eq!(wanted.map(|wanted| wanted.slot), latest);
             }
         }
     }
