@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use shared::models::{BackupJob, BackupStatus, Cause, Database, DatabaseId, Lane};
+use shared::models::{Backup, BackupJob, BackupStatus, Cause, Database, DatabaseId, Lane};
+use shared::schedule::BELIEVED_AHEAD;
 use shared::storage::{Reservation, SlotState, StorageError, StorageErrorKind};
 
 use crate::state::AppState;
 
 /// How long a reservation whose record was never made keeps its time.
 const LATE: TimeDelta = TimeDelta::minutes(30);
+
+/// How far the clocks of two schedulers may differ that see the same record.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
 
 /// A database with something to reserve or to queue.
 #[derive(Debug)]
@@ -73,7 +77,14 @@ async fn reserve_and_queue(
     let mut queued = 0;
     // The highest tier first: it is the one that must not be missed.
     for (lane, reservation) in open.iter().rev() {
-        queued += usize::from(queue(state, database, *lane, reservation, now).await?);
+        let (undone, made) = undone(state, reservation, now).await?;
+        if undone != *reservation
+            && !storage.slots.reserve(&database.id, slots, &[(*lane, undone.clone())]).await?
+        {
+            tracing::info!(database_id = %database.id, "another scheduler serves this database at this moment");
+            return Ok(queued);
+        }
+        queued += usize::from(queue(state, database, (*lane, &undone), made, now).await?);
     }
     let lanes: Vec<Lane> = open.into_iter().map(|(lane, _)| lane).collect();
     if !lanes.is_empty() {
@@ -88,6 +99,33 @@ fn open(slots: &SlotState) -> Vec<(Lane, Reservation)> {
     open.map(|(lane, reservation)| (*lane, reservation.clone())).collect()
 }
 
+/// Returns a reservation of the same slot whose job has not been done before its time, with its record if
+/// there is one.
+///
+/// A scheduler whose clock was ahead has served slots that were still to come. Such a backup has no data
+/// of the time of its slot, so when the slot comes it is served again.
+async fn undone(
+    state: &AppState,
+    reservation: &Reservation,
+    now: DateTime<Utc>,
+) -> Result<(Reservation, Option<Backup>), StorageError> {
+    let mut reservation = reservation.clone();
+    loop {
+        let made = state.storage.backups.made_for(&reservation.job_id).await?;
+        if !made.as_ref().is_some_and(|record| is_early(record, reservation.slot, now)) {
+            return Ok((reservation, made));
+        }
+        reservation = reservation.again(now);
+    }
+}
+
+/// Tells whether a backup has ended that was made before its slot by a clock that was ahead: its record is
+/// of a time that is still to come, or the processor, whose clock was right, had ended it long before.
+fn is_early(record: &Backup, slot: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    let ended_at = record.run().finished_at.unwrap_or(record.created_at);
+    record.is_finished() && (record.created_at > now + CLOCKS_DIFFER || ended_at + BELIEVED_AHEAD < slot)
+}
+
 /// Makes the record of a job and sends its message; `false` when that was done before.
 ///
 /// A record that is there is the one of a tick that died before it could note the message, or of one whose
@@ -96,14 +134,13 @@ fn open(slots: &SlotState) -> Vec<(Lane, Reservation)> {
 async fn queue(
     state: &AppState,
     database: &Database,
-    lane: Lane,
-    reservation: &Reservation,
+    (lane, reservation): (Lane, &Reservation),
+    made: Option<Backup>,
     now: DateTime<Utc>,
 ) -> Result<bool, StorageError> {
     let ids = (reservation.job_id.clone(), reservation.backup_id.clone());
     let cause = Cause::Scheduled { lane, slot: reservation.slot };
     let backups = &state.storage.backups;
-    let made = backups.made_for(&reservation.job_id).await?;
     let created_at = match &made {
         Some(record) if record.status() != BackupStatus::Pending => return Ok(false),
         Some(record) => record.created_at,

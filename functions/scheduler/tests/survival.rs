@@ -110,13 +110,13 @@ impl World {
     }
 
     /// Lets a processor end a job.
-    async fn complete(&self, job: &BackupJob) {
+    async fn complete(&self, job: &BackupJob, now: DateTime<Utc>) {
         let claims = self.storage(&Life::endless()).claims;
-        let ClaimOutcome::Granted(claim) = claims.claim(job, job.created_at).await.unwrap() else {
+        let ClaimOutcome::Granted(claim) = claims.claim(job, now).await.unwrap() else {
             panic!("the claim of {} is granted", job.id)
         };
         let failure = shared::models::Failure::new("Unsupported", "no database is behind this test");
-        claims.fail(*claim, failure, job.created_at).await.unwrap();
+        claims.fail(*claim, failure, now).await.unwrap();
     }
 }
 
@@ -231,7 +231,7 @@ async fn what_a_dead_tick_has_queued_is_not_queued_again_once_it_was_taken_up() 
     let sent = world.sent();
     assert_eq!(sent.len(), 2);
     for job in &sent {
-        world.complete(job).await;
+        world.complete(job, job.created_at).await;
     }
     assert_eq!(world.tick(NEXT).await.queued, 0);
     assert!(world.sent().is_empty());
@@ -273,24 +273,40 @@ async fn two_schedulers_of_which_one_may_die_anywhere_serve_each_slot_once() {
 
 #[tokio::test]
 async fn clocks_that_jump_by_minutes_or_a_day_lose_and_double_nothing() {
-    for jump in [-1440, -90, -10, 10, 90, 1440] {
-        let world = World::with(1).await;
-        let mut sent = Vec::new();
-        let odd = at(NOW) + TimeDelta::minutes(jump);
-        // When the clock is right again, the next slot comes in its time.
-        let next = at("2026-03-05T02:00:00Z");
-        for now in [at(NOW), odd, at(NEXT), next, next + TimeDelta::minutes(15)] {
-            tick(&world.scheduler(&Life::endless(), now)).await.unwrap();
-            for job in world.sent() {
-                world.complete(&job).await;
-                sent.push(job);
+    let next = at("2026-03-05T02:00:00Z");
+    // A processor may have the clock of the scheduler. The next tick may be late.
+    for (processor_jumps, first_after) in [(true, next), (false, next), (false, at("2026-03-05T12:00:00Z"))] {
+        for jump in [-1440, -90, -10, 10, 90, 1440] {
+            let world = World::with(1).await;
+            // What was sent, and when that really was.
+            let mut sent: Vec<(DateTime<Utc>, BackupJob)> = Vec::new();
+            let ticks = [
+                (at(NOW), 0),
+                (at(NOW) + TimeDelta::minutes(1), jump),
+                (at(NEXT), 0),
+                // The clock is right again, and the next slot comes in its time.
+                (first_after, 0),
+                (first_after + TimeDelta::minutes(15), 0),
+            ];
+            for (now, jump) in ticks {
+                let odd = now + TimeDelta::minutes(jump);
+                tick(&world.scheduler(&Life::endless(), odd)).await.unwrap();
+                for job in world.sent() {
+                    world.complete(&job, if processor_jumps { odd } else { now }).await;
+                    sent.push((now, job));
+                }
             }
-        }
-        let slots: BTreeSet<_> = sent.iter().map(|job| (job.tier, job.scheduled_at)).collect();
-        assert_eq!((slots.len(), ids(&sent).len()), (sent.len(), sent.len()), "{jump}: a slot came twice");
-        assert_eq!(world.records().await.len(), sent.len(), "{jump}");
-        for slot in [at("2026-03-04T02:00:00Z"), next] {
-            assert!(slots.contains(&(Some(Tier::Daily), Some(slot))), "{jump}: {slot} was left out");
+            let when = format!("{jump}, {processor_jumps}, {first_after}");
+            let ids: BTreeSet<&JobId> = sent.iter().map(|(_, job)| &job.id).collect();
+            assert_eq!((ids.len(), world.records().await.len()), (sent.len(), sent.len()), "{when}");
+            // What was made before its slot does not serve it.
+            let in_time = sent.iter().filter(|(now, job)| job.scheduled_at.is_some_and(|slot| slot <= *now));
+            let in_time: Vec<_> = in_time.map(|(_, job)| (job.tier, job.scheduled_at)).collect();
+            let slots: BTreeSet<_> = in_time.iter().copied().collect();
+            assert_eq!(slots.len(), in_time.len(), "{when}: a slot came twice");
+            for slot in [at("2026-03-04T02:00:00Z"), next] {
+                assert!(slots.contains(&(Some(Tier::Daily), Some(slot))), "{when}: {slot} was left out");
+            }
         }
     }
 }
@@ -312,6 +328,11 @@ async fn ten_thousand_databases_with_nothing_due_cost_few_requests() {
     assert_eq!((report.databases, report.queued), (10_000, 0));
     let requests = world.requests() - before;
     assert!(requests < 40, "{requests} requests");
+    // At midnight every failure is looked for.
+    let before = world.requests();
+    assert_eq!(world.tick("2026-03-05T00:00:00Z").await.queued, 0);
+    let requests = world.requests() - before;
+    assert!(requests < 40, "{requests} requests at midnight");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::models::{BackupPolicy, Lane};
 /// A clock that went back by less than this queues nothing until it has caught up. A slot further
 /// ahead was recorded by a clock that was wrong, and believing it would leave the database without
 /// backups until then: one backup too many is better than a day without.
-const BELIEVED_AHEAD: TimeDelta = TimeDelta::hours(2);
+pub const BELIEVED_AHEAD: TimeDelta = TimeDelta::hours(2);
 
 /// How long a database waits for the first fire time of its schedule.
 const LONGEST_FIRST_WAIT: TimeDelta = TimeDelta::hours(24);

@@ -18,7 +18,7 @@ mod wall;
 mod words;
 
 pub use cron::Schedule;
-pub use due::{Due, Plan, Recorded, due, lanes, next_slots, next_slots_of};
+pub use due::{BELIEVED_AHEAD, Due, Plan, Recorded, due, lanes, next_slots, next_slots_of};
 pub use fields::{FieldProblem, InvalidSchedule};
 pub use overdue::{GRACE, Wanted, wanted};
 pub use tiers::slot;
