@@ -94,6 +94,12 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
+    /// Returns the class of the failure, for machines: whether the credentials have to be mended, or could
+    /// not be had for now.
+    pub fn class(&self) -> &'static str {
+        if self.is_transient() { "CredentialsUnavailable" } else { "Credentials" }
+    }
+
     /// Tells whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {

@@ -60,7 +60,7 @@ impl AttemptError {
         let class = match self {
             Self::ConfigurationGone => "ConfigurationGone",
             Self::ConfigurationUnreadable => "ConfigurationUnreadable",
-            Self::Connection(_) => "Credentials",
+            Self::Connection(error) => error.class(),
             Self::Dump(error) | Self::Globals(error) => error.class(),
             Self::Archive(_) => "Archive",
             Self::Storage(_) => "Storage",

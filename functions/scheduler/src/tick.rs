@@ -7,11 +7,13 @@ use chrono::{DateTime, TimeDelta, Timelike as _, Utc};
 use custom_handler::{Answer, TimerInvocation};
 use futures::{StreamExt as _, stream, try_join};
 use shared::effective_policy::PolicyBook;
-use shared::models::{Actor, AuditAction, AuditEvent, AuditResource, Backup, Database, Lane, Tier};
+use shared::models::{
+    Actor, AuditAction, AuditEvent, AuditResource, Backup, Database, DatabaseId, Engine, EngineId, Lane, Tier,
+};
 use shared::schedule::{Plan, Recorded, due};
 use shared::storage::{LastTick, Reservation, SlotState, StorageError};
 
-use crate::history::{self, Failed};
+use crate::history::{self, Failed, Served};
 use crate::queueing::{self, Work};
 use crate::reconcile;
 use crate::restores;
@@ -95,15 +97,11 @@ pub async fn tick(state: &AppState) -> Result<TickReport, StorageError> {
     let ended = end_stuck(state, now).await;
     restores::send_again(state, now).await;
     storage.policies.seed(now).await?;
-    let (databases, policies, engines, mut slots, failed) = try_join!(
-        enabled(state),
-        storage.policies.list(),
-        storage.engines.list(),
-        storage.slots.all(),
-        Failed::read(storage, now)
-    )?;
+    let (databases, policies, engines, mut slots) =
+        try_join!(enabled(state), storage.policies.list(), storage.engines.list(), storage.slots.all())?;
     let mut earlier = history::of_unknown(storage, &databases, &slots, now).await?;
     let book = PolicyBook::new(policies, &engines);
+    let failed = Failed::read(storage, &served(&databases, &engines, &book, &slots), now).await?;
 
     let mut report = TickReport { databases: databases.len(), ended, ..TickReport::default() };
     let mut work: Vec<Work> = databases
@@ -156,7 +154,7 @@ fn decide(
     let recorded: Recorded =
         slots.lanes.iter().chain(&reservations).map(|(lane, reserved)| (*lane, reserved.slot)).collect();
     for (lane, reservation) in &slots.lanes {
-        if runs(plan, *lane) && failed.may_be_served_again(reservation, now) {
+        if runs(plan, *lane) && failed.has(reservation) {
             reservations.insert(*lane, reservation.again(now));
         }
     }
@@ -165,6 +163,25 @@ fn decide(
         reservations.insert(due.lane, Reservation::new(&database.id, due.lane, due.slot, now));
     }
     reservations
+}
+
+/// Returns the last slot that was served of every lane that still runs.
+fn served<'a>(
+    databases: &[Database],
+    engines: &[Engine],
+    book: &PolicyBook,
+    slots: &'a BTreeMap<DatabaseId, SlotState>,
+) -> Vec<Served<'a>> {
+    let changed: BTreeMap<&EngineId, DateTime<Utc>> =
+        engines.iter().map(|engine| (&engine.id, engine.updated_at)).collect();
+    let of = |database: &Database| {
+        let (plan, slots) = book.plan(database).zip(slots.get(&database.id))?;
+        let of_engine = database.engine_id.as_ref().and_then(|id| changed.get(id)).copied();
+        let changed_at = of_engine.map_or(database.updated_at, |at| at.max(database.updated_at));
+        let lanes = slots.lanes.iter().filter(|(lane, _)| runs(plan, **lane));
+        Some(lanes.map(|(_, reservation)| Served { reservation, changed_at }).collect::<Vec<_>>())
+    };
+    databases.iter().filter_map(of).flatten().collect()
 }
 
 /// Tells whether a plan still has a lane.

@@ -13,10 +13,10 @@ use shared::clock::Clock;
 use shared::config::{Config, Source};
 use shared::models::{
     Artifact, Backup, BackupId, BackupJob, BackupState, BackupStatus, Credentials, Database, DatabaseId,
-    DatabaseType, DumpOptions, Endpoint, Failure, JobId, Login, Marks, PolicyChoice, Run, Tier, Tls,
-    TriggeredBy, Warnings,
+    DatabaseType, DumpOptions, Endpoint, Engine, EngineType, Failure, JobId, Login, Marks, PolicyChoice, Run,
+    StoredSecret, Tier, Tls, TriggeredBy, Warnings,
 };
-use shared::storage::{BackupFilter, ClaimOutcome, MemoryQueue, Storage, jobs};
+use shared::storage::{BackupFilter, ClaimOutcome, LastTick, MemoryQueue, Storage, jobs};
 use tower::ServiceExt as _;
 
 /// A Wednesday, so that no tier but the hourly one has a slot in the following hour.
@@ -227,23 +227,132 @@ async fn a_slot_whose_backup_failed_is_served_again_after_an_hour_of_rest() {
     setting.configure("shop", |database| database.schedule = Some("30 9 1 * *".parse().unwrap())).await;
     assert_eq!(setting.tick_at(NOW).await.queued, 1);
     let first = setting.jobs().remove(0);
-    let fail = async |job: &BackupJob, class: &str, now: &str| {
-        let claims = &setting.state.storage.claims;
-        let ClaimOutcome::Granted(claim) = claims.claim(job, at(now)).await.unwrap() else {
-            panic!("the claim is granted")
-        };
-        claims.fail(*claim, Failure::new(class, "gone"), at(now)).await.unwrap();
-    };
-    fail(&first, "ConnectionFailed", "2026-03-04T10:20:00Z").await;
+    setting.fail(&first, "ConnectionFailed", "2026-03-04T10:20:00Z").await;
     assert_eq!(setting.tick_at("2026-03-04T11:15:00Z").await.queued, 0);
     assert_eq!(setting.tick_at("2026-03-04T11:30:00Z").await.queued, 1);
     let second = setting.jobs().remove(0);
     assert_ne!(second.id, first.id);
     assert_eq!(second.scheduled_at, first.scheduled_at);
     // A refused password is not tried again by itself.
-    fail(&second, "AuthenticationFailed", "2026-03-04T11:31:00Z").await;
+    setting.fail(&second, "AuthenticationFailed", "2026-03-04T11:31:00Z").await;
     assert_eq!(setting.tick_at("2026-03-04T13:00:00Z").await.queued, 0);
     assert_eq!(setting.tick_at("2026-04-01T09:30:00Z").await.queued, 1);
+}
+
+impl Setting {
+    /// Lets a processor fail a job.
+    async fn fail(&self, job: &BackupJob, class: &str, now: &str) {
+        let claims = &self.state.storage.claims;
+        let ClaimOutcome::Granted(claim) = claims.claim(job, at(now)).await.unwrap() else {
+            panic!("the claim is granted")
+        };
+        claims.fail(*claim, Failure::new(class, "gone"), at(now)).await.unwrap();
+    }
+
+    async fn edit(&self, id: &str, now: &str, change: impl FnOnce(&mut Database)) {
+        let databases = &self.state.storage.databases;
+        let stored = databases.get(&id.parse().unwrap()).await.unwrap().unwrap();
+        let mut edited = Database { updated_at: at(now), ..stored.value };
+        change(&mut edited);
+        databases.update(&edited, &stored.etag).await.unwrap();
+    }
+
+    /// Queues the slot of a monthly schedule, and fails its job.
+    async fn with_a_failed_month(class: &str) -> (Self, BackupJob) {
+        let setting = Self::new().await;
+        setting.configure("shop", |database| database.schedule = Some("30 9 1 * *".parse().unwrap())).await;
+        assert_eq!(setting.tick_at(NOW).await.queued, 1);
+        let job = setting.jobs().remove(0);
+        setting.fail(&job, class, "2026-03-04T10:20:00Z").await;
+        (setting, job)
+    }
+}
+
+#[tokio::test]
+async fn a_slot_that_failed_for_want_of_the_vault_is_served_again() {
+    let (setting, first) = Setting::with_a_failed_month("CredentialsUnavailable").await;
+    assert_eq!(setting.tick_at("2026-03-04T11:15:00Z").await.queued, 0);
+    assert_eq!(setting.tick_at("2026-03-04T11:30:00Z").await.queued, 1);
+    assert_eq!(setting.jobs()[0].scheduled_at, first.scheduled_at);
+}
+
+#[tokio::test]
+async fn a_slot_that_failed_for_a_password_is_served_again_once_the_database_or_its_server_was_changed() {
+    let (setting, first) = Setting::with_a_failed_month("AuthenticationFailed").await;
+    assert_eq!(setting.tick_at("2026-03-04T13:00:00Z").await.queued, 0);
+    setting.edit("shop", "2026-03-04T13:10:00Z", |_| {}).await;
+    assert_eq!(setting.tick_at("2026-03-04T13:15:00Z").await.queued, 1);
+    let second = setting.jobs().remove(0);
+    assert_eq!(second.scheduled_at, first.scheduled_at);
+    // It was the wrong password: one change is one try.
+    setting.fail(&second, "AuthenticationFailed", "2026-03-04T13:16:00Z").await;
+    assert_eq!(setting.tick_at("2026-03-04T15:00:00Z").await.queued, 0);
+    // Two weeks later it is the server that is changed.
+    let engine = Engine {
+        id: "main".parse().unwrap(),
+        name: "Main".to_owned(),
+        engine_type: EngineType::Mysql,
+        endpoint: Endpoint { host: "db".parse().unwrap(), port: 3306, tls: Tls::default() },
+        login: Login::default(),
+        connection_string: StoredSecret::None,
+        policy_id: None,
+        max_concurrent_backups: 2,
+        last_discovery: None,
+        created_at: at("2026-01-01T00:00:00Z"),
+        updated_at: at("2026-03-18T13:10:00Z"),
+        created_by: None,
+    };
+    setting.edit("shop", "2026-03-04T13:10:00Z", |shop| shop.engine_id = Some(engine.id.clone())).await;
+    assert_eq!(setting.tick_at("2026-03-18T13:00:00Z").await.queued, 0);
+    setting.state.storage.engines.insert(&engine).await.unwrap();
+    assert_eq!(setting.tick_at("2026-03-18T13:15:00Z").await.queued, 1);
+    assert_eq!(setting.jobs()[0].scheduled_at, first.scheduled_at);
+}
+
+#[tokio::test]
+async fn a_change_that_a_clock_ahead_has_dated_is_not_tried_again_and_again() {
+    let (setting, _) = Setting::with_a_failed_month("AuthenticationFailed").await;
+    setting.edit("shop", "2026-03-05T10:00:00Z", |_| {}).await;
+    assert_eq!(setting.tick_at("2026-03-04T13:15:00Z").await.queued, 0);
+    assert_eq!(setting.tick_at("2026-03-05T10:00:00Z").await.queued, 1);
+}
+
+#[tokio::test]
+async fn no_failure_is_too_old_to_be_made_good() {
+    // The database was off for five days.
+    let (setting, _) = Setting::with_a_failed_month("ConnectionFailed").await;
+    setting.edit("shop", "2026-03-04T10:30:00Z", |shop| shop.enabled = false).await;
+    assert_eq!(setting.tick_at("2026-03-04T11:30:00Z").await.queued, 0);
+    setting.edit("shop", "2026-03-09T09:00:00Z", |shop| shop.enabled = true).await;
+    assert_eq!(setting.tick_at("2026-03-09T09:15:00Z").await.queued, 1);
+
+    // The scheduler was off for as long.
+    let (setting, _) = Setting::with_a_failed_month("ConnectionFailed").await;
+    let tick = LastTick { databases: 1, queued: 1, failed: 0, ended: 0 };
+    setting.state.storage.watch.note_tick(at(NOW), tick).await.unwrap();
+    assert_eq!(setting.tick_at("2026-03-09T09:15:00Z").await.queued, 1);
+
+    // Nobody can tell why it was not seen in time.
+    let (setting, _) = Setting::with_a_failed_month("ConnectionFailed").await;
+    assert_eq!(setting.tick_at("2026-03-09T09:15:00Z").await.queued, 0);
+    assert_eq!(setting.tick_at("2026-03-10T00:00:00Z").await.queued, 1);
+}
+
+#[tokio::test]
+async fn very_many_changes_at_once_are_found_too() {
+    let setting = Setting::new().await;
+    for number in 0..101 {
+        let monthly = |database: &mut Database| database.schedule = Some("30 9 1 * *".parse().unwrap());
+        setting.configure(&format!("shop-{number}"), monthly).await;
+    }
+    assert_eq!(setting.tick_at(NOW).await.queued, 101);
+    for job in setting.jobs() {
+        setting.fail(&job, "AuthenticationFailed", "2026-03-04T10:20:00Z").await;
+    }
+    for number in 0..101 {
+        setting.edit(&format!("shop-{number}"), "2026-03-09T09:00:00Z", |_| {}).await;
+    }
+    assert_eq!(setting.tick_at("2026-03-09T09:15:00Z").await.queued, 101);
 }
 
 #[tokio::test]

@@ -79,3 +79,18 @@ impl fmt::Display for VaultFailure {
 }
 
 impl std::error::Error for VaultFailure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::ConnectionError;
+
+    #[test]
+    fn a_vault_that_is_away_is_another_failure_than_a_secret_that_is_gone() {
+        let away = SecretError::Unavailable(VaultFailure("503".to_owned()));
+        assert_eq!(ConnectionError::from(away).class(), "CredentialsUnavailable");
+        for error in [SecretError::Missing, SecretError::Denied(VaultFailure("403".to_owned()))] {
+            assert_eq!(ConnectionError::from(error).class(), "Credentials");
+        }
+    }
+}

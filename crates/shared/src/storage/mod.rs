@@ -45,6 +45,7 @@ mod configurations;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 mod error;
+mod failures;
 #[cfg(any(test, feature = "testing"))]
 mod faulty_blob;
 #[cfg(any(test, feature = "testing"))]
@@ -109,6 +110,7 @@ pub use cancel::CancelOutcome;
 pub use claims::{Claim, ClaimError, ClaimOutcome, Claims, MOST_RETRIES};
 pub use configurations::{Databases, Engines, Policies, Settings};
 pub use error::{StorageError, StorageErrorKind};
+pub use failures::FailedRun;
 #[cfg(any(test, feature = "testing"))]
 pub use faulty_blob::{BlobCall, Fault, FaultyBlobs};
 #[cfg(any(test, feature = "testing"))]

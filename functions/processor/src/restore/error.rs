@@ -55,7 +55,7 @@ impl RestoreEnd {
             Self::Lost => ("ClaimLost", None),
             Self::Cancelled => ("Cancelled", None),
             Self::Storage(_) => ("Storage", None),
-            Self::Connection(_) => ("Credentials", None),
+            Self::Connection(error) => (error.class(), None),
             Self::Refused(_) => ("Preflight", None),
             Self::NotTheOne(_) => ("NotTheOne", None),
             Self::Unproved(_) => ("Damaged", None),
