@@ -1,5 +1,7 @@
 //! Tokens in the `Authorization` header: those for this application, and those for Microsoft Graph.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::config::Directory;
 
+use super::failures::Asker;
 use super::graph::Graph;
 use super::http::{Http, HttpSetUpError};
 use super::keys::Keys;
@@ -26,7 +29,7 @@ const GRAPH: [&str; 3] =
 pub(super) struct Bearer {
     directory: Directory,
     keys: Keys,
-    graph: Option<Graph>,
+    graph: Option<Arc<Graph>>,
     validation: Validation,
 }
 
@@ -69,7 +72,7 @@ impl Bearer {
         validation.validate_exp = false;
         Ok(Self {
             keys: Keys::new(http.clone(), directory.keys.clone()),
-            graph: directory.graph.as_ref().map(|base| Graph::new(http, base)),
+            graph: directory.graph.as_ref().map(|base| Arc::new(Graph::new(http, base))),
             directory,
             validation,
         })
@@ -79,7 +82,7 @@ impl Bearer {
     pub(super) async fn identity(
         &self,
         token: &str,
-        may_ask: bool,
+        asker: Asker<'_>,
         now: DateTime<Utc>,
     ) -> Result<Option<Identity>, IdentityError> {
         let Some(unverified) = unverified(token) else { return Ok(None) };
@@ -88,7 +91,7 @@ impl Bearer {
         }
         match (&self.graph, expiry(unverified.exp)) {
             (Some(graph), Some(expires)) if self.may_be_ours(&unverified, now) => {
-                graph.owner(token, expires, may_ask, now).await
+                graph.owner(token, expires, asker, now).await
             }
             _ => Ok(None),
         }

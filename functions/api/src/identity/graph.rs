@@ -2,15 +2,17 @@
 //! signature, so Graph is asked whose they are.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::StatusCode;
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 use url::Url;
 
+use super::failures::Asker;
 use super::http::{Http, HttpError};
 use super::{Identity, IdentityError};
 
@@ -54,27 +56,44 @@ impl Graph {
         Self { http, me, answers: Mutex::default(), questions: Semaphore::new(MOST_QUESTIONS) }
     }
 
-    /// Asks whose a token is that says to end at `expires`. When it may not ask, only what it knows counts.
+    /// Asks whose a token is that says to end at `expires`. When an address has asked too often in vain, only
+    /// what is known counts.
     pub(super) async fn owner(
-        &self,
+        self: &Arc<Self>,
         token: &str,
         expires: DateTime<Utc>,
-        may_ask: bool,
+        asker: Asker<'_>,
         now: DateTime<Utc>,
     ) -> Result<Option<Identity>, IdentityError> {
         let key = fingerprint(token);
         if let Some(known) = self.known(&key, now) {
             return Ok(Some(known));
         }
-        if !may_ask {
-            return Err(IdentityError::TooOften);
+        let question = asker.question(now).await.ok_or(IdentityError::TooOften)?;
+        // Somebody else may have asked the same while this one waited.
+        if let Some(known) = self.known(&key, now) {
+            question.give_back();
+            return Ok(Some(known));
         }
-        let identity = self.ask(token).await.map_err(IdentityError::Away)?;
-        if let Some(identity) = &identity {
-            let until = expires.min(now + KEPT);
-            self.keep(key, Answer { identity: identity.clone(), until }, now);
+        let (graph, token) = (Arc::clone(self), token.to_owned());
+        // In a task of its own, so that a caller who goes away learns nothing for free, and one with a good
+        // token is not charged for it.
+        let asking = async move {
+            let answer = graph.ask(&token).await;
+            if let Ok(Some(identity)) = &answer {
+                let until = expires.min(now + KEPT);
+                graph.keep(key, Answer { identity: identity.clone(), until }, now);
+            }
+            if !matches!(answer, Ok(None)) {
+                question.give_back();
+            }
+            answer
+        };
+        match tokio::spawn(asking.in_current_span()).await {
+            Ok(answer) => answer.map_err(IdentityError::Away),
+            // It panicked, or the program ends.
+            Err(_) => Err(IdentityError::AwayStill),
         }
-        Ok(identity)
     }
 
     async fn ask(&self, token: &str) -> Result<Option<Identity>, HttpError> {

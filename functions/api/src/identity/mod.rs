@@ -23,7 +23,7 @@ use shared::config::{AuthMode, Config};
 use shared::models::{UserId, is_pending};
 
 use bearer::Bearer;
-use failures::Failures;
+use failures::{Asker, Failures};
 pub use http::HttpSetUpError;
 
 /// The longest texts of a directory that are kept.
@@ -58,7 +58,7 @@ pub(crate) enum IdentityError {
     /// It was asked a moment ago, in vain.
     #[error("the directory could not be asked who calls, a moment ago")]
     AwayStill,
-    /// The address has failed too often to be worth a question.
+    /// The address has asked too often in vain to be worth another question.
     #[error("too many failed sign-ins from one address")]
     TooOften,
 }
@@ -106,8 +106,8 @@ impl Identities {
         let Some((token, bearer)) = given.to_str().ok().and_then(token).zip(self.0.bearer.as_ref()) else {
             return Ok(Proof::Rejected);
         };
-        let may_ask = self.0.failures.wait(address, now).is_none();
-        let identity = bearer.identity(token, may_ask, now).await?;
+        let asker = Asker { failures: &self.0.failures, address };
+        let identity = bearer.identity(token, asker, now).await?;
         Ok(identity.map_or(Proof::Rejected, Proof::Of))
     }
 

@@ -483,6 +483,33 @@ async fn whoever_fails_too_often_waits_and_nobody_else_does() {
 }
 
 #[tokio::test]
+async fn a_good_token_for_graph_gets_in_where_others_fail_and_graph_is_asked_so_often_and_no_more() {
+    let directory = Directory::start().await;
+    let world = directory.world(&[]);
+    populate(&world).await;
+    let from = async |address: &str, number: usize| {
+        let bearer = format!("Bearer {}", graph_token(json!({"number": number})));
+        let headers = [("authorization", bearer.as_str()), ("x-forwarded-for", address)];
+        world.call("GET", "/users/me", &headers, None).await.0
+    };
+    let all_at_once = async |numbers: std::ops::Range<usize>| {
+        futures::future::join_all(numbers.map(|number| from("203.0.113.8", number))).await
+    };
+    let refused = all_at_once(0..40).await;
+    assert_eq!(refused.iter().filter(|code| **code == 401).count(), 30);
+    assert!(refused.iter().all(|code| matches!(code, 401 | 429)), "{refused:?}");
+    let viewer = json!({"id": "viewer", "mail": "v@example.org"});
+    *directory.answers.me.lock().unwrap() = Some(viewer);
+    assert_eq!(all_at_once(100..300).await, [200; 200], "they are who they say, so they pass");
+    *directory.answers.me.lock().unwrap() = None;
+    let asked = directory.graph_questions();
+    assert!(all_at_once(1000..1120).await.iter().all(|code| *code == 429));
+    assert_eq!(directory.graph_questions() - asked, 50, "ninety in all were in vain");
+    assert_eq!(from("203.0.113.8", 100).await, 200, "who is known goes on");
+    assert_eq!(from("203.0.113.9", 2000).await, 401, "and others are not concerned");
+}
+
+#[tokio::test]
 async fn no_token_is_in_an_answer_or_in_a_row() {
     let directory = Directory::start().await;
     let world = directory.world(&[]);
