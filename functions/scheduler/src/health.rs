@@ -112,6 +112,9 @@ fn overdue_text(names: &[String]) -> String {
 /// Looks at the system, logs what it sees and keeps it.
 pub(crate) async fn health_monitor(State(state): State<AppState>, _timer: TimerInvocation) -> Answer {
     let now = state.clock.now();
+    if let Err(error) = state.storage.backups.forget_requests(now).await {
+        tracing::warn!(%error, "old names of requests could not be forgotten; they are next time");
+    }
     match look(&state.storage, now).await {
         Ok(health) => {
             let report = health.report();

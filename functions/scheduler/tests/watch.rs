@@ -355,3 +355,23 @@ async fn a_tick_that_finds_lost_messages_serves_no_slot_twice() {
     assert!(records.iter().all(|record| record.status() == BackupStatus::Pending));
     assert_eq!(tick(&setting.state).await.unwrap().queued, 0);
 }
+
+#[tokio::test]
+async fn names_of_requests_are_forgotten_after_a_day() {
+    let setting = Setting::new().await;
+    let backups = &setting.state.storage.backups;
+    let shop = "shop".parse().unwrap();
+    let reserve = async |name: &str, now| backups.reserve_request(&shop, name, now).await.unwrap();
+    let old = reserve("old", at("2026-03-03T10:06:59Z")).await;
+    backups.note_answer(&old, &old.job_id).await.unwrap();
+    let young = reserve("young", at("2026-03-03T10:07:00Z")).await;
+    backups.note_answer(&young, &young.job_id).await.unwrap();
+    setting.completed("shop", "2026-03-03T10:06:00Z", "mysql/shop/a").await;
+    assert_eq!(setting.call("health_monitor").await, 200);
+    assert!(reserve("young", at(NOW)).await.answered.is_some());
+    let again = reserve("old", at(NOW)).await;
+    assert_eq!((again.answered, again.repeated, again.created_at), (None, false, at(NOW)));
+    assert_eq!(again.job_id, old.job_id);
+    assert_eq!(backups.list(&BackupFilter::default()).await.unwrap().len(), 1, "nothing else is touched");
+    assert_eq!(backups.forget_requests(at(NOW)).await.unwrap(), 0);
+}

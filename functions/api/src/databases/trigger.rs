@@ -57,11 +57,8 @@ pub(crate) async fn trigger(
     if let Some(job_id) = request.answered {
         return Ok(repeated(&database, job_id));
     }
-    if request.repeated
-        && let Some(ended) =
-            state.storage.backups.of_job(&request.job_id).await?.into_iter().find(Backup::is_finished)
-    {
-        // The program died between its message and the note of its answer.
+    // The program died between its message and the note of its answer, or that note is forgotten by now.
+    if let Some(ended) = state.storage.backups.made_for(&request.job_id).await?.filter(Backup::is_finished) {
         return Ok(repeated(&database, ended.job_id));
     }
     let answer = queue(&state, &caller, now, &database, Some(&request)).await?;
