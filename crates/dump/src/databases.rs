@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{sleep, timeout};
 
 use crate::classify::failure;
+use crate::definers::Definers;
 use crate::error::DumpError;
 use crate::process::{Ending, Invocation, Running};
 use crate::remarks::Remarks;
@@ -335,11 +336,20 @@ impl<'a> Session<'a> {
             self.put_back(name, old_code, remarks).await;
             return Err(error);
         }
-        if let Err(error) = self.load_code(name, new_code).await {
+        // Code is made in a database like the one that it was in. The old one's settings stay.
+        let differs = new_code.alters_database || new_code.texts != old_code.texts;
+        let (before, after) = if differs { (new_code.alter(), old_code.alter()) } else { Default::default() };
+        let made = async {
+            self.script(name, before.as_bytes()).await?;
+            self.load_code(name, new_code).await?;
+            self.script(name, after.as_bytes()).await
+        };
+        if let Err(error) = made.await {
             let back = statements::move_tables(&[(name, &new.tables, loaded), (aside, &old.tables, name)]);
             let undone = async {
                 self.script(name, self.contents(name).await?.drop_code().as_bytes()).await?;
-                self.script(name, back.unwrap_or_default().as_bytes()).await
+                self.script(name, back.unwrap_or_default().as_bytes()).await?;
+                self.script(name, after.as_bytes()).await
             };
             match undone.await {
                 Ok(()) => self.put_back(name, old_code, remarks).await,
@@ -378,12 +388,14 @@ impl<'a> Session<'a> {
         let target = self.at(database);
         let server = identify(self.tools, &target, self.limits).await?;
         let tool = self.tools.mysqldump(server.version.flavour).await?;
+        let texts = Texts::read(&self.ask(&statements::texts_query(self.target.kind, database)).await?);
         let routines = self.captured(mysql::code(&tool, &target, self.limits)).await?;
+        let (routines, alters_database) = Definers::unnamed(routines, &server.version);
         let views = match mysql::views(&tool, &target, self.limits, &contents.views) {
             Some(invocation) => self.captured(invocation).await?,
             None => Vec::new(),
         };
-        Ok(Code { routines, views })
+        Ok(Code { routines, views, texts, alters_database })
     }
 
     /// Runs a program and returns what it wrote.
@@ -458,4 +470,15 @@ impl<'a> Session<'a> {
 struct Code {
     routines: Vec<u8>,
     views: Vec<u8>,
+    /// How its database stores texts, which is noted with each piece of code.
+    texts: Option<Texts>,
+    /// Whether some of it was made while that was otherwise, so that the database is altered on the way.
+    alters_database: bool,
+}
+
+impl Code {
+    /// Writes the statement that makes a database store texts as that of the code did.
+    fn alter(&self) -> String {
+        self.texts.as_ref().map(statements::alter_texts).unwrap_or_default()
+    }
 }

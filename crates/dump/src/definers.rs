@@ -4,8 +4,13 @@
 //! whenever it is used, or the next time when it is dumped; and naming another user than oneself takes a
 //! right that hosted servers give to nobody. So such a clause becomes `DEFINER=CURRENT_USER`.
 //!
+//! Around code that was made while its database had another collation, the dump programs write `ALTER
+//! DATABASE`, with the name of the database that was dumped: the only place where a dump names it. Elsewhere
+//! there is none of that name, and on the server that it came from it is the one that has to be left alone.
+//! So the name is taken out, by which the database is meant that the dump is loaded into.
+//!
 //! What must stay true: nothing else is changed, whatever is in rows, comments and the bodies of routines. A
-//! clause is one only in the head of a statement, `CREATE … DEFINER=`, and where statements begin is found as
+//! clause is one only in the head of a statement, `CREATE … DEFINER=` or `ALTER DATABASE`, and where statements begin is found as
 //! the client finds it, byte by byte: quotes, comments, the delimiter. A head that is not understood passes
 //! as it is. Lines keep their numbers, and may have any length: only the head of a statement is ever held
 //! back.
@@ -101,7 +106,7 @@ enum Place {
 pub(crate) struct Definers {
     accounts: Accounts,
     place: Place,
-    /// What ends a statement: one or two semicolons.
+    /// What ends a statement: so many semicolons.
     delimiter: usize,
     /// Whether a backslash is nothing special, as `NO_BACKSLASH_ESCAPES` wants it.
     plain_backslashes: bool,
@@ -111,6 +116,7 @@ pub(crate) struct Definers {
     replaced: BTreeMap<(Refusal, Account), u64>,
     unknown_modes: &'static [&'static str],
     left_out: BTreeSet<String>,
+    unnamed: u64,
 }
 
 impl Definers {
@@ -126,7 +132,18 @@ impl Definers {
             replaced: BTreeMap::new(),
             unknown_modes: unknown_modes(target),
             left_out: BTreeSet::new(),
+            unnamed: 0,
         }
+    }
+
+    /// Takes the name of their database out of definitions that go elsewhere on the same server, and nothing
+    /// else; tells whether it was there.
+    pub(crate) fn unnamed(code: Vec<u8>, server: &Version) -> (Vec<u8>, bool) {
+        let mut all = Self::new(Accounts { known: None, own: None, may_name_others: true }, server);
+        all.unknown_modes = &[];
+        let mut text = all.push(&Bytes::from(code)).concat();
+        text.extend_from_slice(&all.finish());
+        (text, all.unnamed > 0)
     }
 
     /// Takes the next piece of the dump and returns what can be passed on.
@@ -163,14 +180,11 @@ impl Definers {
                 }
                 Head::Delimiter { word, length } => {
                     at += length;
-                    match word {
-                        b";" => self.delimiter = 1,
-                        b";;" => self.delimiter = 2,
-                        _ => {
-                            self.is_lost = true;
-                            break;
-                        }
+                    if word.is_empty() || word.iter().any(|byte| *byte != b';') {
+                        self.is_lost = true;
+                        break;
                     }
+                    self.delimiter = word.len();
                 }
                 Head::SqlMode { plain_backslashes, modes } => {
                     self.plain_backslashes = plain_backslashes;
@@ -193,6 +207,14 @@ impl Definers {
                         *self.replaced.entry((refusal, account)).or_default() += 1;
                         (from, at) = (end, end);
                     }
+                }
+                Head::AlterDatabase { range } => {
+                    self.place = Place::Code;
+                    let (start, end) = (at + range.start, at + range.end);
+                    passed.push(data.slice(from..start));
+                    passed.push(Bytes::from("\n".repeat(lines(&data[start..end]))));
+                    self.unnamed += 1;
+                    (from, at) = (end, end);
                 }
                 Head::Other => self.place = Place::Code,
             }
@@ -236,7 +258,12 @@ impl Definers {
         let modes = self.left_out.iter().map(|mode| {
             format!("the SQL mode {mode} of routines, which the target does not know, was left out")
         });
-        told.chain(more).chain(modes).collect()
+        let unnamed = (self.unnamed > 0).then(|| {
+            "ALTER DATABASE, around code that was made while its database had another collation, was made to \
+             alter the target instead of the database that was dumped"
+                .to_owned()
+        });
+        told.chain(more).chain(modes).chain(unnamed).collect()
     }
 
     /// Passes bytes up to the end of the statement or comment, or of the data; returns where it stopped.
@@ -252,7 +279,10 @@ impl Definers {
                     at += next;
                     self.place = self.special(data[at]);
                 }
-                Place::Delimiter(_) if byte == b';' => self.place = Place::Head,
+                Place::Delimiter(before) if byte == b';' => {
+                    let now = before + 1;
+                    self.place = if now == self.delimiter { Place::Head } else { Place::Delimiter(now) };
+                }
                 Place::Dash(1) if byte == b'-' => self.place = Place::Dash(2),
                 Place::Dash(2) if byte == b'-' => {}
                 Place::Dash(2) if byte.is_ascii_whitespace() || byte == VERTICAL_TAB => {
@@ -335,8 +365,12 @@ fn is_special(byte: u8) -> bool {
 
 /// Writes the user who loads, on as many lines as what is replaced.
 fn current_user(replaced: &[u8]) -> Bytes {
-    let lines = replaced.split(|byte| *byte == b'\n').count() - 1;
-    Bytes::from(format!("CURRENT_USER{}", "\n".repeat(lines)))
+    Bytes::from(format!("CURRENT_USER{}", "\n".repeat(lines(replaced))))
+}
+
+/// Counts the ends of lines.
+fn lines(text: &[u8]) -> usize {
+    text.split(|byte| *byte == b'\n').count() - 1
 }
 
 #[cfg(test)]
@@ -443,6 +477,33 @@ mod tests {
             told,
             ["the SQL mode NO_AUTO_CREATE_USER of routines, which the target does not know, was left out"]
         );
+    }
+
+    #[test]
+    fn the_database_that_was_dumped_is_not_altered() {
+        let dump = |name: &str| {
+            format!(
+                "ALTER DATABASE{name} CHARACTER SET latin1 COLLATE latin1_swedish_ci ;\nDELIMITER ;;;\n\
+                 CREATE DEFINER=`kept`@`%` PROCEDURE p()\nBEGIN\n SELECT 1;\n\
+                 ALTER DATABASE `inside` CHARACTER SET utf8mb4;;\n\
+                 ALTER DATABASE `inside` COLLATE utf8mb4_bin;\nEND ;;;\nDELIMITER ;\n\
+                 /*!50003 ALTER DATABASE{name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;\n\
+                 INSERT INTO t VALUES ('\n;ALTER DATABASE `in a row` COLLATE utf8mb4_bin;\n');\n"
+            )
+        };
+        for name in ["`sh``op; --`", "\"shop\"", "shop", "`character`", "`ü`", "shop$1"] {
+            let named = dump(&format!(" {name}"));
+            for cuts in [&[][..], &[18, 1, 1, 3], &[14; 40]] {
+                let (text, told) = passed(accounts(), named.as_bytes(), cuts);
+                assert_eq!(String::from_utf8_lossy(&text), dump(" "), "{name}");
+                assert!(told.len() == 1 && told[0].starts_with("ALTER DATABASE"), "{told:?}");
+            }
+            let (text, is_named) =
+                Definers::unnamed(named.clone().into_bytes(), &Version::of_mysql_server("8.0.36"));
+            assert_eq!((String::from_utf8_lossy(&text).into_owned(), is_named), (dump(" "), true));
+        }
+        assert_eq!(text("ALTER DATABASE `a\nb`\nCOLLATE x;\n"), "ALTER DATABASE \n\nCOLLATE x;\n");
+        assert_eq!(passed(accounts(), dump("").as_bytes(), &[]), (dump("").into_bytes(), Vec::new()));
     }
 
     #[test]

@@ -36,9 +36,18 @@ pub(crate) enum Head<'a> {
         /// Where it stands.
         range: Range<usize>,
     },
+    /// A statement that alters a database which it names.
+    AlterDatabase {
+        /// Where the name stands, with its quotes.
+        range: Range<usize>,
+    },
     /// Anything else.
     Other,
 }
+
+/// What follows `ALTER DATABASE` when no database is named.
+const OF_THE_DEFAULT_DATABASE: [&str; 7] =
+    ["CHARACTER", "CHARSET", "COLLATE", "COMMENT", "DEFAULT", "ENCRYPTION", "READ"];
 
 /// Reads the head of the statement that begins here.
 pub(crate) fn read(text: &[u8]) -> Head<'_> {
@@ -76,6 +85,7 @@ impl<'a> Cursor<'a> {
     fn head(&mut self) -> Result<Head<'a>, Stop> {
         match self.word()?.as_str() {
             "CREATE" => self.create(),
+            "ALTER" => self.alter(),
             "SET" => self.set(),
             "DELIMITER" => self.delimiter(),
             _ => Err(Stop::Other),
@@ -100,6 +110,27 @@ impl<'a> Cursor<'a> {
                 _ => return Err(Stop::Other),
             }
         }
+    }
+
+    fn alter(&mut self) -> Result<Head<'a>, Stop> {
+        if !matches!(self.word()?.as_str(), "DATABASE" | "SCHEMA") {
+            return Err(Stop::Other);
+        }
+        self.blanks()?;
+        let start = self.at;
+        match self.peek()? {
+            quote @ (b'`' | b'"') => drop(self.quoted(quote)?),
+            _ => {
+                while !(self.peek()?.is_ascii_whitespace() || matches!(self.peek()?, b';' | b'*' | b'/')) {
+                    self.at += 1;
+                }
+                let is_word = |word: &&str| self.text[start..self.at].eq_ignore_ascii_case(word.as_bytes());
+                if start == self.at || OF_THE_DEFAULT_DATABASE.iter().any(|word| is_word(&word)) {
+                    return Err(Stop::Other);
+                }
+            }
+        }
+        Ok(Head::AlterDatabase { range: start..self.at })
     }
 
     /// Reads `'user'@'host'` with quotes of any kind, or none; or the name of a role.

@@ -90,6 +90,11 @@ pub(crate) fn create(kind: DatabaseType, name: &str, like: Option<&Texts>) -> St
     }
 }
 
+/// Writes the statement that makes the database of a session of MySQL or MariaDB store texts like another.
+pub(crate) fn alter_texts(texts: &Texts) -> String {
+    format!("ALTER DATABASE CHARACTER SET {} COLLATE {};\n", texts.charset, texts.collation)
+}
+
 /// Writes the statement that drops a database.
 pub(crate) fn drop(kind: DatabaseType, name: &str) -> String {
     format!("DROP DATABASE {}", quoted(kind, name))

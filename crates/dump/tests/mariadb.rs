@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dump::{
-    DumpError, Limits, RestoreError, Target, TargetState, Tools, discover, dump, dump_with, probe, restore,
+    DumpError, Limits, Remarks, RestoreError, Target, TargetState, Tools, discover, dump, dump_with,
+    exchange_databases, probe, restore,
 };
 use end_to_end::processes::descendants;
 use end_to_end::servers::assert_same;
@@ -133,6 +134,65 @@ async fn definers_that_the_target_does_not_have_become_the_user_of_the_restore()
     // Such a database can be dumped again, which with a missing definer it could not.
     dumped(&server.target("definers copy")).await;
     server.sql("", "DROP USER `kept``one`@'%';");
+}
+
+/// Makes a database whose code was made while it had another collation.
+fn create_with_changed_collation(server: &Server, database: &str) {
+    server.sql("", &format!("CREATE DATABASE {} CHARACTER SET latin1;", name(database)));
+    server.sql(
+        database,
+        "CREATE TABLE t (v INT); CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET NEW.v = NEW.v + 1;
+         CREATE FUNCTION f() RETURNS TEXT RETURN 'x'; CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DISABLE DO SELECT 1;
+         CREATE VIEW w AS SELECT v FROM t;",
+    );
+    server.sql(
+        database,
+        "ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin; CREATE PROCEDURE p() SELECT 1;",
+    );
+}
+
+const COLLATIONS: &str = "SELECT TRIGGER_NAME, DATABASE_COLLATION FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()
+    UNION ALL SELECT EVENT_NAME, DATABASE_COLLATION FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()
+    UNION ALL SELECT ROUTINE_NAME, DATABASE_COLLATION FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() ORDER BY 1;
+    SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE();";
+
+/// Puts one database in the place of another.
+async fn exchanged(target: &Target, loaded: &str, aside: &str) -> (Result<(), DumpError>, String) {
+    let remarks = Remarks::default();
+    let result =
+        exchange_databases(&Tools::standard(), target, loaded, aside, &Limits::default(), &remarks).await;
+    (result, remarks.warnings().as_slice().join("\n"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_of_another_collation_comes_back_and_alters_no_other_database() {
+    let server = Server::get();
+    let source = "changed `collation`";
+    create_with_changed_collation(server, source);
+    let collations = server.sql(source, COLLATIONS);
+    assert!(collations.contains("g\tlatin1_") && collations.contains("p\tutf8mb4_bin"), "{collations}");
+    let dump = dumped(&server.target(source)).await;
+    assert!(
+        String::from_utf8_lossy(&dump)
+            .contains("ALTER DATABASE `changed ``collation``` CHARACTER SET latin1")
+    );
+    // On the same server, the one that was dumped is live.
+    server.sql(source, "ALTER DATABASE CHARACTER SET utf8mb3 COLLATE utf8mb3_bin;");
+    server.create("changed copy");
+    let copied = restored(&server.target("changed copy"), dump.clone()).await.unwrap();
+    assert!(copied.adapted.iter().any(|told| told.contains("ALTER DATABASE")), "{:?}", copied.adapted);
+    assert_eq!(server.sql("changed copy", COLLATIONS), collations);
+    assert!(server.sql(source, COLLATIONS).ends_with("utf8mb3_bin\n"));
+    // In its place, with the collation that the live one has by now.
+    let (result, warnings) = exchanged(&server.target(source), "changed copy", "changed aside").await;
+    result.unwrap();
+    assert_eq!(warnings, "");
+    assert_eq!(server.sql(source, COLLATIONS), collations.replace("\nutf8mb4_bin", "\nutf8mb3_bin"));
+    // Elsewhere, there is none of that name.
+    server.sql("", &format!("DROP DATABASE {};", name(source)));
+    server.create("changed elsewhere");
+    restored(&server.target("changed elsewhere"), dump).await.unwrap();
+    assert_eq!(server.sql("changed elsewhere", COLLATIONS), collations);
 }
 
 /// A user without the right to name others, as administrators of hosted servers are.
