@@ -40,6 +40,7 @@ mod reach;
 mod redact;
 mod remarks;
 mod restore;
+mod rights;
 mod server;
 mod sqlserver;
 mod statements;

@@ -14,6 +14,7 @@ use crate::mysql::{self, Survey};
 use crate::postgresql;
 use crate::process::{self, Ending};
 use crate::reach::Reach;
+use crate::rights::{self, Rights};
 use crate::sqlserver::{self, Identified};
 use crate::target::{Limits, Target};
 use crate::tls;
@@ -129,6 +130,22 @@ pub(crate) async fn question(
 ) -> Result<String, DumpError> {
     let target = Target { database: String::new(), ..target.clone() };
     ask(tools, &target, limits, Question::Other(query)).await.map(|answer| answer.text)
+}
+
+/// Finds out what a user may see of a MySQL or MariaDB database, if the server tells.
+pub(crate) async fn rights(
+    tools: &Tools,
+    target: &Target,
+    limits: &Limits,
+    server: &Version,
+) -> Option<Rights> {
+    match question(tools, target, limits, rights::GRANTS_QUERY).await {
+        Ok(answer) => Rights::read(&answer, &target.database, server),
+        Err(error) => {
+            tracing::info!(%error, "the server does not tell what the user may");
+            None
+        }
+    }
 }
 
 /// Finds out whom a MySQL or MariaDB server takes as definers. What it does not tell counts as allowed.

@@ -25,7 +25,7 @@ use crate::origin::Origin;
 use crate::postgresql;
 use crate::process::{Ending, Invocation, Running};
 use crate::remarks::Remarks;
-use crate::server::{extensions, identify, survey, tables};
+use crate::server::{extensions, identify, rights, survey, tables};
 use crate::sqlserver;
 use crate::target::{Limits, Target};
 use crate::tools::{Tool, Tools};
@@ -69,6 +69,9 @@ pub async fn dump_with(
             let tool = tools.mysqldump(server.version.flavour).await?;
             let survey = survey(tools, target, limits).await?;
             survey.remark(&remarks, survey.keeps_history(&tool, &server.version));
+            if let Some(rights) = rights(tools, target, limits, &server.version).await {
+                rights.remark(&target.database, &server.version, &remarks);
+            }
             let chooses = !options.exclude_tables.is_empty() || !options.exclude_table_data.is_empty();
             let names = if chooses { tables(tools, target, limits).await? } else { Vec::new() };
             let left_out = LeftOut::among(&names, options);

@@ -136,6 +136,45 @@ async fn definers_that_the_target_does_not_have_become_the_user_of_the_restore()
     server.sql("", "DROP USER `kept``one`@'%';");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_user_may_not_see_is_told_and_the_documented_rights_suffice() {
+    let server = Server::get();
+    server.create("seen_by");
+    server.create("seen_by copy");
+    server.sql(
+        "seen_by",
+        "CREATE TABLE t (v INT); CREATE TRIGGER hidden_trigger BEFORE INSERT ON t FOR EACH ROW SET NEW.v = 1;
+         CREATE VIEW w AS SELECT v FROM t; CREATE PROCEDURE hidden_procedure() SELECT 1;
+         CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DISABLE DO SELECT 1;
+         CREATE USER blind@'%' IDENTIFIED BY 'x', seeing@'%' IDENTIFIED BY 'x', by_role@'%' IDENTIFIED BY 'x';
+         GRANT SELECT, SHOW VIEW, EVENT ON `seen\\_by`.* TO blind@'%';
+         GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON `seen\\_by`.* TO seeing@'%'; GRANT SELECT ON mysql.proc TO seeing@'%';
+         CREATE ROLE sees; GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON `seen\\_by`.* TO sees; GRANT SELECT ON mysql.proc TO sees;
+         GRANT sees TO by_role@'%'; SET DEFAULT ROLE sees FOR by_role@'%';",
+    );
+    let seen = async |user: &str| {
+        let target = Target { username: user.to_owned(), password: "x".into(), ..server.target("seen_by") };
+        let dump = dump(&Tools::standard(), &target, &Limits::default()).await.unwrap();
+        let remarks = dump.remarks();
+        let text: Vec<u8> = dump.map_ok(|piece| piece.to_vec()).try_concat().await.unwrap();
+        (text, remarks.warnings().as_slice().join("\n"))
+    };
+    let (text, warnings) = seen("blind").await;
+    assert!(!String::from_utf8(text).unwrap().contains("hidden"));
+    assert_eq!(
+        warnings,
+        "triggers may be missing, since the server shows none to a user without the right TRIGGER: GRANT TRIGGER ON `seen_by`.* TO the user of the backup\n\
+         procedures and functions may be missing, since the server shows none to a user without a right on all of them: GRANT SELECT ON `mysql`.`proc` TO the user of the backup"
+    );
+    let before = server.describe("seen_by");
+    for user in ["seeing", "by_role"] {
+        let (text, warnings) = seen(user).await;
+        assert_eq!(warnings, "", "{user}");
+        restored(&server.target("seen_by copy"), text).await.unwrap();
+        assert_same(&before, &server.describe("seen_by copy"));
+    }
+}
+
 /// Makes a database whose code was made while it had another collation.
 fn create_with_changed_collation(server: &Server, database: &str) {
     server.sql("", &format!("CREATE DATABASE {} CHARACTER SET latin1;", name(database)));
