@@ -338,7 +338,8 @@ impl<'a> Session<'a> {
         }
         // Code is made in a database like the one that it was in. The old one's settings stay.
         let differs = new_code.alters_database || new_code.texts != old_code.texts;
-        let (before, after) = if differs { (new_code.alter(), old_code.alter()) } else { Default::default() };
+        let (before, after) =
+            if differs { (new_code.alter(), old_code.alter()) } else { (String::new(), String::new()) };
         let made = async {
             self.script(name, before.as_bytes()).await?;
             self.load_code(name, new_code).await?;

@@ -118,16 +118,16 @@ impl<'a> Cursor<'a> {
         }
         self.blanks()?;
         let start = self.at;
-        match self.peek()? {
-            quote @ (b'`' | b'"') => drop(self.quoted(quote)?),
-            _ => {
-                while !(self.peek()?.is_ascii_whitespace() || matches!(self.peek()?, b';' | b'*' | b'/')) {
-                    self.at += 1;
-                }
-                let is_word = |word: &&str| self.text[start..self.at].eq_ignore_ascii_case(word.as_bytes());
-                if start == self.at || OF_THE_DEFAULT_DATABASE.iter().any(|word| is_word(&word)) {
-                    return Err(Stop::Other);
-                }
+        if let quote @ (b'`' | b'"') = self.peek()? {
+            self.quoted(quote)?;
+        } else {
+            while !(self.peek()?.is_ascii_whitespace() || matches!(self.peek()?, b';' | b'*' | b'/')) {
+                self.at += 1;
+            }
+            let bare = &self.text[start..self.at];
+            let is_word = |word: &&str| bare.eq_ignore_ascii_case(word.as_bytes());
+            if bare.is_empty() || OF_THE_DEFAULT_DATABASE.iter().any(is_word) {
+                return Err(Stop::Other);
             }
         }
         Ok(Head::AlterDatabase { range: start..self.at })
