@@ -41,6 +41,7 @@ mod redact;
 mod remarks;
 mod restore;
 mod rights;
+mod script;
 mod server;
 mod sqlserver;
 mod statements;

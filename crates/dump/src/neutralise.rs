@@ -107,7 +107,10 @@ fn blank_head(bytes: &mut [u8], old_server: bool) -> Vec<&'static str> {
     while start < bytes.len() {
         let line = line_at(bytes, start);
         let length = line.len();
-        let setting = line.starts_with(b"SET ") || line.starts_with(b"SELECT pg_catalog.set_config(");
+        let setting = line.starts_with(b"SET ")
+            || line.starts_with(b"SELECT pg_catalog.set_config(")
+            // Before dumps of some schemas, for extensions in others.
+            || line.starts_with(b"CREATE SCHEMA IF NOT EXISTS ");
         if line.starts_with(b"\\restrict ") {
             told.push("the dump's own word for psql's restricted mode was left out");
             blank_line(bytes, start);

@@ -3,10 +3,11 @@
 //! Where to connect is told by environment variables only. `--dbname` and a bare argument would not do:
 //! both are read as a connection string when they look like one, and could then name another server.
 
-use shared::models::{DumpOptions, NamePattern};
+use shared::models::{DatabaseType, DumpOptions, NamePattern};
 
 use crate::process::{AuthorityBy, Invocation, Pin};
 use crate::reach::Reach;
+use crate::statements;
 use crate::target::{Limits, Target};
 use crate::tls;
 use crate::tools::Tool;
@@ -22,6 +23,40 @@ pub(crate) const DATABASES_QUERY: &str =
 /// Asks for the extensions of a database; their names are identifiers of the server's own files.
 pub(crate) const EXTENSIONS_QUERY: &str = "SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'";
 
+/// Asks for the schemas in which extensions are, in hexadecimal, apart from those of the system.
+pub(crate) const EXTENSION_SCHEMAS_QUERY: &str = "SELECT DISTINCT \
+    encode(convert_to(nspname::text, 'UTF8'), 'hex') FROM pg_extension e \
+    JOIN pg_namespace n ON n.oid = e.extnamespace WHERE nspname !~ '^pg_' AND nspname <> 'public'";
+
+/// Asks whether nothing is in a database but what every database has, and what belongs to extensions.
+pub(crate) const EMPTY_QUERY: &str = "SELECT NOT EXISTS (SELECT FROM pg_largeobject_metadata) \
+    AND NOT EXISTS (SELECT FROM pg_namespace \
+        WHERE nspname !~ '^pg_' AND nspname NOT IN ('public', 'information_schema') \
+        AND NOT EXISTS (SELECT FROM pg_depend WHERE deptype = 'e' \
+            AND classid = 'pg_namespace'::regclass AND objid = pg_namespace.oid)) \
+    AND NOT EXISTS (SELECT FROM (\
+            SELECT 'pg_class'::regclass AS of, oid, relnamespace AS schema FROM pg_class \
+            UNION ALL SELECT 'pg_type'::regclass, oid, typnamespace FROM pg_type \
+            UNION ALL SELECT 'pg_proc'::regclass, oid, pronamespace FROM pg_proc \
+            UNION ALL SELECT 'pg_operator'::regclass, oid, oprnamespace FROM pg_operator) o \
+        WHERE schema = (SELECT oid FROM pg_namespace WHERE nspname = 'public') \
+        AND NOT EXISTS (SELECT FROM pg_depend \
+            WHERE deptype IN ('e', 'i') AND classid = o.of AND objid = o.oid))";
+
+/// Writes what has to be done before a dump of some schemas can be loaded: extensions are made in schemas
+/// that are not in it.
+pub(crate) fn prelude(extension_schemas: &[String], options: &DumpOptions) -> String {
+    let is_in_it = |name: &String| options.include_schemas.iter().any(|schema| schema.matches(name));
+    extension_schemas
+        .iter()
+        .filter(|name| !is_in_it(name))
+        .map(|name| {
+            format!("CREATE SCHEMA IF NOT EXISTS {};\n", statements::quoted(DatabaseType::Postgresql, name))
+        })
+        .collect::<Vec<_>>()
+        .concat()
+}
+
 /// Asks for the names of all roles, in hexadecimal.
 pub(crate) const ROLES_QUERY: &str = "SELECT encode(convert_to(rolname::text, 'UTF8'), 'hex') FROM pg_roles";
 
@@ -35,9 +70,22 @@ const PASSWORD: &str = "PGPASSWORD";
 ///
 /// Publications and subscriptions are left out: loaded beside the original they would begin to send and
 /// to fetch rows.
-pub(crate) fn dump(tool: &Tool, target: &Target, limits: &Limits, options: &DumpOptions) -> Invocation {
-    let mut invocation =
-        connection(tool, target, limits).args(["--format=plain", "--clean", "--if-exists", "--no-password"]);
+///
+/// Tablespaces are left out too: each is a folder of one machine.
+pub(crate) fn dump(
+    tool: &Tool,
+    target: &Target,
+    limits: &Limits,
+    options: &DumpOptions,
+    has_extensions: bool,
+) -> Invocation {
+    let mut invocation = connection(tool, target, limits).args([
+        "--format=plain",
+        "--clean",
+        "--if-exists",
+        "--no-tablespaces",
+        "--no-password",
+    ]);
     if !options.include_privileges {
         invocation = invocation.args(["--no-owner", "--no-privileges"]);
     }
@@ -45,9 +93,16 @@ pub(crate) fn dump(tool: &Tool, target: &Target, limits: &Limits, options: &Dump
     if tool.version.is_at_least(10, 0, 0) {
         invocation = invocation.args(["--no-publications", "--no-subscriptions"]);
     }
-    // Types of extensions are used everywhere, and a choice of schemas would leave all extensions out.
-    if !options.include_schemas.is_empty() && tool.version.is_at_least(14, 0, 0) {
-        invocation = invocation.args(["--extension=*"]);
+    // A choice of schemas would leave out what is in none: large objects, and extensions, whose types are
+    // used everywhere. A schema that is not there is an error, and not a part of the backup that is missing.
+    if !options.include_schemas.is_empty() {
+        invocation = invocation.args(["--blobs"]);
+        if tool.version.is_at_least(10, 0, 0) {
+            invocation = invocation.args(["--strict-names"]);
+        }
+        if has_extensions && tool.version.is_at_least(14, 0, 0) {
+            invocation = invocation.args(["--extension=*"]);
+        }
     }
     invocation
         .args(options.include_schemas.iter().map(|schema| format!("--schema={}", quoted(schema.as_str()))))
@@ -142,7 +197,7 @@ fn connection(tool: &Tool, target: &Target, limits: &Limits) -> Invocation {
 #[cfg(test)]
 mod tests {
     use shared::connection::Proof;
-    use shared::models::{DatabaseType, Tls, TlsMode};
+    use shared::models::{Tls, TlsMode};
 
     use super::*;
     use crate::version::Version;
@@ -172,6 +227,7 @@ mod tests {
             &target("host=evil dbname=x"),
             &Limits::default(),
             &DumpOptions::default(),
+            true,
         );
         insta::assert_snapshot!(format!("{invocation:?}"), @r#"
         PGHOST=::1
@@ -183,7 +239,7 @@ mod tests {
         PGCONNECT_TIMEOUT=10
         PGAPPNAME=dilux-backup
         PGPASSWORD=***
-        /usr/lib/postgresql/15/bin/pg_dump "--format=plain" "--clean" "--if-exists" "--no-password" "--no-owner" "--no-privileges" "--no-publications" "--no-subscriptions"
+        /usr/lib/postgresql/15/bin/pg_dump "--format=plain" "--clean" "--if-exists" "--no-tablespaces" "--no-password" "--no-owner" "--no-privileges" "--no-publications" "--no-subscriptions"
         "#);
     }
 
@@ -217,11 +273,11 @@ mod tests {
             include_privileges: true,
             ..DumpOptions::default()
         };
-        let invocation = dump(&tool("pg_dump"), &target("shop"), &Limits::default(), &options);
+        let invocation = dump(&tool("pg_dump"), &target("shop"), &Limits::default(), &options, true);
         let text = format!("{invocation:?}");
         insta::assert_snapshot!(
             text.lines().last().unwrap_or_default(),
-            @r#"/usr/lib/postgresql/15/bin/pg_dump "--format=plain" "--clean" "--if-exists" "--no-password" "--no-publications" "--no-subscriptions" "--extension=*" "--schema=\"app\"" "--exclude-table=*.\"--file=x\"" "--exclude-table-data=\"app\".\"log\"*""#
+            @r#"/usr/lib/postgresql/15/bin/pg_dump "--format=plain" "--clean" "--if-exists" "--no-tablespaces" "--no-password" "--no-publications" "--no-subscriptions" "--blobs" "--strict-names" "--extension=*" "--schema=\"app\"" "--exclude-table=*.\"--file=x\"" "--exclude-table-data=\"app\".\"log\"*""#
         );
     }
 

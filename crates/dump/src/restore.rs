@@ -28,7 +28,8 @@ use crate::neutralise::Neutraliser;
 use crate::postgresql;
 use crate::process::{Ending, Invocation, Running};
 use crate::redact::Said;
-use crate::server::{Server, accounts, identify};
+use crate::script::{Reader, Script};
+use crate::server::{Server, accounts, identify, is_empty};
 use crate::sqlserver::{self, Guard, Watch};
 use crate::target::{Limits, Target};
 use crate::tools::Tools;
@@ -68,7 +69,7 @@ where
     target.check_database()?;
     let began = Instant::now();
     let server = identify(tools, target, limits).await?;
-    let invocation = load(tools, target, limits, &server).await?;
+    let (invocation, reader) = load(tools, target, limits, &server).await?;
     let output = if is_sql_server(target.kind) { Stdio::piped() } else { Stdio::null() };
     let mut running = Running::start(tools, &invocation, Stdio::piped(), output).await?;
     let mut load = Load {
@@ -87,6 +88,10 @@ where
         DatabaseType::Mysql => Some(Definers::new(accounts(tools, target, limits).await, &server.version)),
         DatabaseType::Postgresql | DatabaseType::Sqlserver | DatabaseType::AzureSql => None,
     };
+    let mut script = match reader {
+        Some(reader) => Some(Script::new(reader, is_empty(tools, target, limits).await)),
+        None => None,
+    };
     let mut input = pin!(input);
     let mut bytes = 0;
     while let Some(piece) = load.waiting(input.next()).await? {
@@ -98,18 +103,22 @@ where
             }
         };
         bytes += piece.len() as u64;
-        let pieces = match &mut definers {
-            Some(definers) => definers.push(&piece),
-            None => vec![piece],
+        let pieces = match (&mut definers, &mut script) {
+            (Some(definers), _) => definers.push(&piece),
+            (None, Some(script)) => script.push(&piece),
+            (None, None) => vec![piece],
         };
+        load.refuse(script.as_ref().and_then(Script::refused))?;
         for piece in pieces.iter().flat_map(|piece| neutraliser.push(piece)) {
             load.look_at(&piece)?;
             load.write(&piece).await?;
         }
         progress(bytes);
     }
-    let rest = definers.as_mut().map(Definers::finish).unwrap_or_default();
-    for piece in neutraliser.push(&rest) {
+    let mut rest = script.as_mut().map(Script::finish).unwrap_or_default();
+    rest.extend(definers.as_mut().map(Definers::finish));
+    load.refuse(script.as_ref().and_then(Script::refused))?;
+    for piece in rest.iter().flat_map(|piece| neutraliser.push(piece)) {
         load.write(&piece).await?;
     }
     let Some(end) = neutraliser.finish() else {
@@ -125,26 +134,29 @@ where
     load.stdin = None;
     load.verdict().await?;
     let told = definers.as_ref().map(Definers::told).unwrap_or_default();
-    let adapted = neutraliser.told().chain(told).collect();
+    let script_told = script.as_ref().map(Script::told).unwrap_or_default();
+    let adapted = neutraliser.told().chain(told).chain(script_told).collect();
     Ok(Restored { bytes, adapted, server_version: server.version.text, elapsed: began.elapsed() })
 }
 
-/// Builds the command for the server that was found.
+/// Builds the command for the server that was found; for PostgreSQL, with how the client reads.
 async fn load(
     tools: &Tools,
     target: &Target,
     limits: &Limits,
     server: &Server,
-) -> Result<Invocation, DumpError> {
+) -> Result<(Invocation, Option<Reader>), DumpError> {
     match target.kind {
-        DatabaseType::Mysql => Ok(mysql::load(&server.client, target, limits)),
+        DatabaseType::Mysql => Ok((mysql::load(&server.client, target, limits), None)),
         DatabaseType::Postgresql => {
             let psql = tools.psql(&server.version).await?;
             let guard = psql.version.knows_restrict().then(unguessable);
-            Ok(postgresql::load(&psql, target, limits, guard.as_deref()))
+            let reader =
+                Reader { is_unguarded: guard.is_none(), knows_bodies: psql.version.is_at_least(14, 0, 0) };
+            Ok((postgresql::load(&psql, target, limits, guard.as_deref()), Some(reader)))
         }
         DatabaseType::Sqlserver | DatabaseType::AzureSql => {
-            Ok(sqlserver::load(&server.client, target, limits))
+            Ok((sqlserver::load(&server.client, target, limits), None))
         }
     }
 }
@@ -180,12 +192,20 @@ impl Load<'_> {
     /// Refuses what the client would take for a command of its own, where it cannot be told not to.
     fn look_at(&mut self, piece: &[u8]) -> Result<(), RestoreError> {
         let found = self.guard.as_mut().and_then(|guard| guard.push(piece));
+        self.refuse(found)
+    }
+
+    /// Ends a load that would come to a command of the client's own in this line.
+    fn refuse(&mut self, found: Option<u64>) -> Result<(), RestoreError> {
         let Some(line) = found else { return Ok(()) };
         self.running.kill();
         Err(RestoreError::Refused {
             client: self.tool,
             line: Some(line),
-            detail: "there is a command of sqlcmd's own in the backup, which none of ours has".to_owned(),
+            detail: format!(
+                "there is a command of {}'s own in the backup, which none of ours has",
+                self.tool
+            ),
             state: state(self.target),
         })
     }

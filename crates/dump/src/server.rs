@@ -121,6 +121,27 @@ pub(crate) async fn extensions(
     Ok(answer.text.lines().map(str::to_owned).collect())
 }
 
+/// Lists the schemas of a PostgreSQL database in which extensions are.
+pub(crate) async fn extension_schemas(
+    tools: &Tools,
+    target: &Target,
+    limits: &Limits,
+) -> Result<Vec<String>, DumpError> {
+    let answer = ask(tools, target, limits, Question::Other(postgresql::EXTENSION_SCHEMAS_QUERY)).await?;
+    Ok(answer.text.lines().filter_map(name_from_hex).collect())
+}
+
+/// Tells whether a PostgreSQL database is empty. What cannot be found out counts as no.
+pub(crate) async fn is_empty(tools: &Tools, target: &Target, limits: &Limits) -> bool {
+    match ask(tools, target, limits, Question::Other(postgresql::EMPTY_QUERY)).await {
+        Ok(answer) => answer.text.trim() == "t",
+        Err(error) => {
+            tracing::info!(%error, "the server does not tell whether the database is empty");
+            false
+        }
+    }
+}
+
 /// Asks a server, outside of any database, something that is not among the usual questions.
 pub(crate) async fn question(
     tools: &Tools,

@@ -25,7 +25,7 @@ use crate::origin::Origin;
 use crate::postgresql;
 use crate::process::{Ending, Invocation, Running};
 use crate::remarks::Remarks;
-use crate::server::{extensions, identify, rights, survey, tables};
+use crate::server::{extension_schemas, extensions, identify, rights, survey, tables};
 use crate::sqlserver;
 use crate::target::{Limits, Target};
 use crate::tools::{Tool, Tools};
@@ -64,6 +64,7 @@ pub async fn dump_with(
     let server = identify(tools, target, limits).await?;
     let remarks = Remarks::default();
     let mut origin = Origin { server_version: Some(server.version.text.clone()), ..Origin::default() };
+    let mut prelude = String::new();
     let (tool, invocation) = match target.kind {
         DatabaseType::Mysql => {
             let tool = tools.mysqldump(server.version.flavour).await?;
@@ -80,8 +81,13 @@ pub async fn dump_with(
         }
         DatabaseType::Postgresql => {
             let tool = tools.pg_dump(&server.version).await?;
-            let invocation = postgresql::dump(&tool, target, limits, options);
             origin.extensions = extensions(tools, target, limits).await?;
+            let has_extensions = !origin.extensions.is_empty();
+            let invocation = postgresql::dump(&tool, target, limits, options, has_extensions);
+            if has_extensions && !options.include_schemas.is_empty() {
+                let schemas = extension_schemas(tools, target, limits).await?;
+                prelude = postgresql::prelude(&schemas, options);
+            }
             remarks.set_consistency(Consistency::Snapshot);
             (tool, invocation)
         }
@@ -89,7 +95,7 @@ pub async fn dump_with(
             return Err(DumpError::Unsupported { kind: target.kind });
         }
     };
-    let described = Described { server_version: server.version.text, origin, remarks };
+    let described = Described { server_version: server.version.text, origin, remarks, prelude };
     start(tools, target, limits, deadline, &tool, &invocation, described).await
 }
 
@@ -109,7 +115,12 @@ pub async fn dump_globals(
     let tool = tools.pg_dumpall(&server.version).await?;
     let invocation = postgresql::globals(&tool, target, limits, with_passwords);
     let origin = Origin { server_version: Some(server.version.text.clone()), ..Origin::default() };
-    let described = Described { server_version: server.version.text, origin, remarks: Remarks::default() };
+    let described = Described {
+        server_version: server.version.text,
+        origin,
+        remarks: Remarks::default(),
+        prelude: String::new(),
+    };
     start(tools, target, limits, deadline, &tool, &invocation, described).await
 }
 
@@ -118,6 +129,8 @@ struct Described {
     server_version: String,
     origin: Origin,
     remarks: Remarks,
+    /// What comes before that byte.
+    prelude: String,
 }
 
 /// Starts the program that writes a dump.
@@ -130,7 +143,7 @@ async fn start(
     invocation: &Invocation,
     described: Described,
 ) -> Result<Dump, DumpError> {
-    let Described { server_version, origin, remarks } = described;
+    let Described { server_version, origin, remarks, prelude } = described;
     let mut running = Running::start(tools, invocation, Stdio::null(), Stdio::piped()).await?;
     let Some(stdout) = running.stdout.take() else {
         return Err(DumpError::Truncated { tool: tool.name, problem: "its output was not connected" });
@@ -146,6 +159,7 @@ async fn start(
         deadline,
         end: Closing::default(),
         began: false,
+        prelude,
         remarks: remarks.clone(),
     };
     Ok(Dump {
@@ -225,6 +239,7 @@ struct Run {
     deadline: Instant,
     end: Closing,
     began: bool,
+    prelude: String,
     remarks: Remarks,
 }
 
@@ -237,6 +252,8 @@ async fn step(run: Option<Run>) -> Option<(Result<Bytes, DumpError>, Option<Run>
             Err(error) => Some((Err(error), None)),
         },
         Ok(piece) => {
+            let prelude = std::mem::take(&mut run.prelude);
+            let piece = if prelude.is_empty() { piece } else { [prelude.as_bytes(), &piece].concat().into() };
             run.end.push(&piece);
             run.began = true;
             Some((Ok(piece), Some(run)))
