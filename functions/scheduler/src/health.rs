@@ -25,8 +25,8 @@ struct Health {
     policies: usize,
     completed: usize,
     failed: usize,
-    waiting: u64,
-    given_up: u64,
+    /// How many jobs wait, and how many messages are in the poison queue; `None` where nobody says.
+    queues: Option<(u64, u64)>,
     /// The names of databases without a backup for longer than their schedule allows.
     overdue: Vec<String>,
     orphans: Orphans,
@@ -51,11 +51,7 @@ impl Health {
             check("databases", true, format!("{} of {} databases are enabled", self.enabled, self.databases)),
             check("policies", self.policies > 0, format!("there are {} backup policies", self.policies)),
             self.success_check(),
-            check(
-                "queue",
-                self.given_up == 0,
-                format!("{} jobs wait, {} messages are in the poison queue", self.waiting, self.given_up),
-            ),
+            self.queue_check(),
             self.tick_check(),
             check("overdue", self.overdue.is_empty(), overdue_text(&self.overdue)),
             self.orphan_check(),
@@ -72,6 +68,19 @@ impl Health {
         check("success_rate", rate.is_none_or(|rate| rate >= 90.0), text)
     }
 
+    fn queue_check(&self) -> Check {
+        match self.queues {
+            Some((waiting, given_up)) => check(
+                "queue",
+                given_up == 0,
+                format!("{waiting} jobs wait, {given_up} messages are in the poison queue"),
+            ),
+            None => {
+                check("queue", false, "the messages could not be counted; see the scheduler's log".to_owned())
+            }
+        }
+    }
+
     /// There may be no tick yet on a new installation. Where the timer does not work, backups are overdue.
     fn tick_check(&self) -> Check {
         match self.last_tick {
@@ -85,14 +94,17 @@ impl Health {
     }
 
     fn orphan_check(&self) -> Check {
-        let Orphans { files, records, examples } = &self.orphans;
-        let text = if examples.is_empty() {
+        let Orphans { files, records, unseen, examples } = &self.orphans;
+        let mut text = if examples.is_empty() {
             "files and records fit together".to_owned()
         } else {
             let examples = examples.join(", ");
             format!("{files} files have no record, {records} records miss their file: {examples}")
         };
-        check("orphans", *files == 0 && *records == 0, text)
+        if !unseen.is_empty() {
+            text = format!("{text}; not looked at: {}", unseen.join(", "));
+        }
+        check("orphans", *files == 0 && *records == 0 && unseen.is_empty(), text)
     }
 }
 
@@ -146,7 +158,8 @@ async fn note_failure(state: &AppState, now: DateTime<Utc>) {
 }
 
 fn tell(health: &Health, report: &HealthReport) -> Answer {
-    let Health { databases, enabled, policies, completed, failed, waiting, given_up, .. } = *health;
+    let Health { databases, enabled, policies, completed, failed, queues, .. } = *health;
+    let (waiting, given_up) = queues.unzip();
     let (overdue, orphans) = (health.overdue.len(), health.orphans.files + health.orphans.records);
     let success_rate = health.success_rate();
     let bad = report.checks.iter().filter(|check| !check.ok);
@@ -176,15 +189,20 @@ async fn look(storage: &Storage, now: DateTime<Utc>) -> Result<Health, StorageEr
     let filter = BackupFilter { from: Some(now - TimeDelta::hours(24)), ..BackupFilter::default() };
     let backups = storage.backups.list(&filter).await?;
     let count = |status| backups.iter().filter(|backup| backup.status() == status).count();
-    let (waiting, given_up) = storage.jobs.depth().await?;
+    let queues = match storage.jobs.depth().await {
+        Ok(depth) => Some(depth),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the messages cannot be counted");
+            None
+        }
+    };
     let overdue = overdue(storage, &databases, now).await?;
     Ok(Health {
         enabled: databases.iter().filter(|database| database.enabled).count(),
         policies: storage.policies.list().await?.len(),
         completed: count(BackupStatus::Completed),
         failed: count(BackupStatus::Failed),
-        waiting,
-        given_up,
+        queues,
         overdue: names(&databases, |id| overdue.contains_key(id)),
         orphans: orphans::find(storage, &databases, now).await?,
         last_tick: storage.watch.last_tick().await?.map(|(at, _)| (now - at).num_minutes()),
@@ -207,6 +225,7 @@ mod tests {
             policies: 3,
             completed: 9,
             failed: 1,
+            queues: Some((0, 0)),
             last_tick: Some(7),
             ..Health::default()
         }
@@ -224,13 +243,14 @@ mod tests {
         assert_eq!(warnings(&good()), "");
         let bad = Health {
             failed: 2,
-            given_up: 1,
+            queues: Some((0, 1)),
             policies: 0,
             last_tick: Some(51),
             overdue: (1..=7).map(|number| format!("db{number}")).collect(),
             orphans: Orphans {
                 files: 1,
                 records: 2,
+                unseen: vec!["own".to_owned()],
                 examples: vec!["backups/a has no record".to_owned(), "backups/b is not there".to_owned()],
             },
             ..good()
@@ -241,8 +261,10 @@ mod tests {
         queue: 0 jobs wait, 1 messages are in the poison queue
         scheduler: the last tick was 51 minutes ago
         overdue: overdue: db1, db2, db3, db4, db5 and 2 more
-        orphans: 1 files have no record, 2 records miss their file: backups/a has no record, backups/b is not there
+        orphans: 1 files have no record, 2 records miss their file: backups/a has no record, backups/b is not there; not looked at: own
         ");
+        let uncounted = Health { queues: None, ..good() };
+        assert_eq!(warnings(&uncounted), "queue: the messages could not be counted; see the scheduler's log");
         assert_eq!(Health { completed: 0, failed: 0, ..good() }.success_rate(), None);
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Orphans {
     pub(crate) files: usize,
     /// Completed records whose file is not there.
     pub(crate) records: usize,
+    /// Containers that could not be looked at; nothing is said of what is in them.
+    pub(crate) unseen: Vec<String>,
     /// The first of each, as an example.
     pub(crate) examples: Vec<String>,
 }
@@ -53,7 +55,20 @@ pub(crate) async fn find(
     for container in containers {
         let mut marker: Option<String> = None;
         loop {
-            let page = storage.blobs.list(&container, "", marker.as_deref(), PAGE).await?;
+            let page = match storage.blobs.list(&container, "", marker.as_deref(), PAGE).await {
+                Ok(page) => page,
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        container,
+                        "a container cannot be looked at"
+                    );
+                    missing.retain(|address| !address.starts_with(&format!("{container}/")));
+                    orphans.unseen.push(container);
+                    break;
+                }
+            };
             for blob in page.blobs {
                 let is_young = blob.properties.last_modified.is_some_and(|at| at + YOUNG > now);
                 let address = BlobAddress::new(container.as_str(), blob.name).to_string();

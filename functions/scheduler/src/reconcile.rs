@@ -31,7 +31,15 @@ pub(crate) async fn send_lost(state: &AppState) -> Result<usize, StorageError> {
         if last_sign_of_life(&backup) + QUIET > now {
             continue;
         }
-        let Some(database) = state.storage.databases.get(&backup.database_id).await? else { continue };
+        let database = match state.storage.databases.get(&backup.database_id).await {
+            Ok(Some(database)) => database,
+            Ok(None) => continue,
+            // One that cannot be read stops nobody else's job.
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, backup_id = %backup.id, "a job without a message cannot be sent anew");
+                continue;
+            }
+        };
         let ids = (backup.job_id.clone(), backup.id.clone());
         let job = BackupJob::new(&database.value, cause(&backup), ids, backup.created_at);
         state.storage.jobs.send(&job, std::time::Duration::ZERO).await?;

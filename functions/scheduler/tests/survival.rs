@@ -7,19 +7,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
 use chrono::{DateTime, TimeDelta, Utc};
-use scheduler::{AppState, TickReport, tick};
+use scheduler::{AppState, TickReport, app, tick};
 use shared::clock::Clock;
 use shared::config::{Config, Source};
 use shared::models::{
     Backup, BackupJob, BackupStatus, Credentials, Database, DatabaseType, DumpOptions, Endpoint, JobId, Lane,
     Login, PolicyChoice, Tier, Tls,
 };
-use shared::storage::table::{Entity, Key, Value};
+use shared::storage::table::{Entity, Expect, Key, Value};
 use shared::storage::{
     BackupFilter, ClaimOutcome, FaultyQueue, FaultyTable, Jobs, Life, MemoryBlobs, MemoryQueue, MemoryTable,
     Mortal, Queue, QueueCall, Reservation, Signer, SlotState, Storage, Table, TableCall, jobs,
 };
+use tower::ServiceExt as _;
 
 /// A Wednesday. The policy "development" has a daily tier at 02:00 and a weekly one.
 const NOW: &str = "2026-03-04T10:07:00Z";
@@ -390,4 +393,22 @@ async fn a_poisoned_row_in_every_table_stops_nobody() {
     assert_eq!((report.queued, report.failed), (2, 0));
     let records = world.records().await;
     assert!(records.len() == 2 && records.iter().all(|record| record.status() == BackupStatus::Pending));
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_read_keeps_no_lost_job_of_another_from_being_sent_anew() {
+    let world = World::with(2).await;
+    assert_eq!(world.tick(NOW).await.queued, 4);
+    // The queue is cleared, and the configuration of the first one spoiled.
+    assert_eq!(world.sent().len(), 4);
+    let key = Key::new("database", "db-00000");
+    let poison = [("database_type".to_owned(), Value::Int32(7))];
+    world.table("databaseconfigs").merge(&key, &poison.into(), &Expect::Any).await.unwrap();
+    // The function looks for lost messages, not the tick alone.
+    let state = world.scheduler(&Life::endless(), at("2026-03-04T10:30:00Z"));
+    let timer = Request::post("/dynamic_scheduler").header("content-type", "application/json");
+    let timer = timer.body(Body::from(r#"{"Data":{"timer":{"IsPastDue":false}},"Metadata":{}}"#)).unwrap();
+    assert!(app(state).oneshot(timer).await.unwrap().status().is_success());
+    let anew: Vec<String> = world.sent().iter().map(|job| job.database_id.to_string()).collect();
+    assert_eq!(anew, ["db-00001", "db-00001"]);
 }

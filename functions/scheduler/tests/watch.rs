@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -18,8 +19,8 @@ use shared::models::{
 };
 use shared::overdue::overdue;
 use shared::storage::{
-    BackupFilter, BlobAddress, CommitOptions, HealthReport, MemoryQueue, Reservation, SlotState, Storage,
-    jobs,
+    BackupFilter, BlobAddress, BlobCall, CommitOptions, Fault, FaultyBlobs, HealthReport, MemoryQueue,
+    Reservation, SlotState, Storage, StorageErrorKind, jobs,
 };
 use tower::ServiceExt as _;
 
@@ -374,4 +375,27 @@ async fn names_of_requests_are_forgotten_after_a_day() {
     assert_eq!(again.job_id, old.job_id);
     assert_eq!(backups.list(&BackupFilter::default()).await.unwrap().len(), 1, "nothing else is touched");
     assert_eq!(backups.forget_requests(at(NOW)).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_container_that_may_not_be_looked_at_hides_nothing_else() {
+    let mut setting = Setting::new().await;
+    setting.completed("shop", "2026-03-04T02:00:00Z", "mysql/shop/good").await;
+    setting.configure("other", |database| database.backup_destination = Some("own".parse().unwrap())).await;
+    setting.put("mysql/shop/good").await;
+    // The default one is looked at first.
+    let blobs = FaultyBlobs::over(Arc::clone(&setting.state.storage.blobs));
+    let refuse = Fault::Refuse(StorageErrorKind::Denied);
+    setting.state.storage.blobs = Arc::new(blobs.with(BlobCall::List, 2, refuse));
+    assert_eq!(setting.call("health_monitor").await, 200);
+    let report = setting.health().await;
+    let bad = report
+        .checks
+        .iter()
+        .filter(|check| !check.ok)
+        .map(|check| format!("{}: {}", check.name, check.message));
+    insta::assert_snapshot!(bad.collect::<Vec<_>>().join("\n"), @"
+    overdue: overdue: Shop other
+    orphans: files and records fit together; not looked at: own
+    ");
 }

@@ -36,7 +36,9 @@ impl Server {
     pub fn start(certificates: Option<&Certificates>) -> Self {
         let folder = folder("mysql");
         let data = folder.join("data");
+        // Servers that share a folder for temporary tables delete each other's when they start.
         run(as_user("mysql", "mariadb-install-db")
+            .env("TMPDIR", &folder)
             .arg("--no-defaults")
             .arg(format!("--datadir={}", data.display()))
             .args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]));
@@ -44,6 +46,7 @@ impl Server {
         let mut command = as_user("mysql", "mariadbd");
         command
             .arg("--no-defaults")
+            .arg(format!("--tmpdir={}", folder.display()))
             .arg(format!("--datadir={}", data.display()))
             .arg(format!("--socket={}", server.socket.display()))
             .arg(format!("--port={}", server.port))

@@ -34,6 +34,8 @@ async fn postgresql_comes_back_by_plain_tools() {
     let stack = Stack::start().await;
     server.create("e2e_nasty");
     server.sql("e2e_nasty", POSTGRESQL_NASTY);
+    // What plain psql cannot load, as the restores of the product can.
+    server.sql("e2e_nasty", "DROP SCHEMA apart CASCADE;");
     let database = stack.api.create_database("Nasty", &server.as_client(), "e2e_nasty").await;
     let record = stack.api.back_up(&database).await;
     let blob = stack.api.download(record["blob_name"].as_str().unwrap()).await;

@@ -196,7 +196,14 @@ impl Backups {
                 continue;
             }
             let artifact = match rows::planned_blob(&entity) {
-                Some(planned) => committed(blobs, &backup, &planned).await?,
+                Some(planned) => match committed(blobs, &backup, &planned).await {
+                    Ok(artifact) => artifact,
+                    // Without a look, it may be complete. The others have their turn.
+                    Err(error) => {
+                        stays(&backup, &error);
+                        continue;
+                    }
+                },
                 None => None,
             };
             backup.state = lost(&backup, artifact, now);
@@ -205,11 +212,18 @@ impl Backups {
                 Ok(_) => ended.push(backup),
                 Err(error)
                     if matches!(error.kind(), StorageErrorKind::Changed | StorageErrorKind::NotFound) => {}
-                Err(error) => return Err(error),
+                // Those that have ended by now are told of, so that they are audited.
+                Err(error) => stays(&backup, &error),
             }
         }
         Ok(ended)
     }
+}
+
+/// Tells the log of a record that is to end and cannot yet.
+fn stays(backup: &Backup, error: &StorageError) {
+    let error: &dyn std::error::Error = error;
+    tracing::warn!(error, backup_id = %backup.id, "a backup whose processor was lost cannot be ended yet");
 }
 
 /// Decides how the record of a backup ends whose processor was lost.

@@ -6,12 +6,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::rows::Row as _;
 use super::table::{Entity, Expect, Key, Properties, Table as _, Value};
 use super::{
-    BackupFilter, Backups, Fault, FaultyTable, MemoryBlobs, MemoryTable, STUCK_AFTER, StorageErrorKind,
-    TableCall,
+    BackupFilter, Backups, BlobCall, Fault, FaultyBlobs, FaultyTable, MemoryBlobs, MemoryTable, STUCK_AFTER,
+    StorageErrorKind, TableCall,
 };
 use crate::clock::Clock;
 use crate::models::{
-    Attempt, Backup, BackupState, BackupStatus, DatabaseType, Failure, Marks, Run, Tier, TriggeredBy,
+    Attempt, Backup, BackupState, BackupStatus, DatabaseType, Failure, Marks, PlannedBlob, Run, Tier,
+    TriggeredBy,
 };
 
 fn backups() -> (Backups, FaultyTable) {
@@ -296,7 +297,7 @@ async fn a_record_that_comes_to_life_in_between_is_left_alone() {
     assert!(backups.end_stuck(&MemoryBlobs::default(), at(10)).await.unwrap().is_empty());
     assert_eq!(backups.find(&dead.id).await.unwrap(), Some(dead));
     table.fail_next(TableCall::Merge, Fault::Refuse(StorageErrorKind::Unavailable));
-    assert!(backups.end_stuck(&MemoryBlobs::default(), at(10)).await.is_err());
+    assert!(backups.end_stuck(&MemoryBlobs::default(), at(10)).await.unwrap().is_empty());
     assert_eq!(backups.end_stuck(&MemoryBlobs::default(), at(10)).await.unwrap().len(), 1);
 }
 
@@ -312,4 +313,20 @@ async fn properties_of_newer_versions_stay() {
     let row = table.get(&key).await.unwrap().unwrap();
     assert_eq!(row.properties["a_newer_property"], "stays".into());
     assert_eq!(row.properties["status"], "failed".into());
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_looked_at_keeps_no_other_from_being_ended() {
+    let (backups, _) = backups();
+    for id in ["a", "b"] {
+        let BackupState::InProgress(attempt) = running(id, 0, None).state else { unreachable!() };
+        let planned =
+            PlannedBlob { container: "own".parse().unwrap(), name: format!("mysql/db/{id}.sql.gz") };
+        let state = BackupState::InProgress(Attempt { planned: Some(planned), ..attempt });
+        backups.insert(&Backup { state, ..backup(id, 0) }).await.unwrap();
+    }
+    let refuse = Fault::Refuse(StorageErrorKind::Denied);
+    let blobs = FaultyBlobs::new(MemoryBlobs::default()).with(BlobCall::Properties, 1, refuse);
+    assert_eq!(backups.end_stuck(&blobs, at(10)).await.unwrap().len(), 1);
+    assert_eq!(backups.end_stuck(&blobs, at(10)).await.unwrap().len(), 1, "the other one, next time");
 }
