@@ -83,6 +83,7 @@ async fn a_processor_that_dies_when_it_starts_a_client_program_leaves_one_whole_
     mysql --defaults-file
     mysqldump --version
     mysql --defaults-file
+    mysql --defaults-file
     mysqldump --defaults-file
     ");
 }

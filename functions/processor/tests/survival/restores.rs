@@ -197,7 +197,9 @@ async fn a_processor_that_dies_anywhere_leaves_one_of_the_two_databases_and_a_re
     mysql --defaults-file
     mysql --defaults-file
     mysqldump --version
+    mysql --defaults-file
     mysqldump --defaults-file
+    mysql --defaults-file
     mysql --defaults-file
     mysqldump --defaults-file
     mysql --defaults-file
