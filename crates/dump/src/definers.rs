@@ -10,9 +10,9 @@
 //! So the name is taken out, by which the database is meant that the dump is loaded into.
 //!
 //! What must stay true: nothing else is changed, whatever is in rows, comments and the bodies of routines. A
-//! clause is one only in the head of a statement, `CREATE … DEFINER=` or `ALTER DATABASE`, and where statements begin is found as
-//! the client finds it, byte by byte: quotes, comments, the delimiter. A head that is not understood passes
-//! as it is. Lines keep their numbers, and may have any length: only the head of a statement is ever held
+//! clause is one only in the head of a statement, `CREATE … DEFINER=` or `ALTER DATABASE`, and where
+//! statements begin is found as the client finds it, byte by byte: quotes, comments, the delimiter. A head
+//! that is not understood passes as it is. Lines keep their numbers, and may have any length: only the head of a statement is ever held
 //! back.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};

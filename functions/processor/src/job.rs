@@ -107,13 +107,21 @@ async fn in_place(state: &AppState, job: &BackupJob, places: &Places) -> Result<
 }
 
 /// Tells that a job has nothing left to do. Whoever has cancelled it may have died before its file was
-/// deleted; it is deleted then, and the message comes again until it is.
+/// deleted; it is deleted then, and the message comes again while storage is away. A file that storage does
+/// not let go stays, and the health monitor reports it.
 pub(crate) async fn has_ended(
     state: &AppState,
     job: &BackupJob,
     backup: &Backup,
 ) -> Result<String, StorageError> {
-    state.storage.backups.discard_cancelled(backup, &*state.storage.blobs).await?;
+    match state.storage.backups.discard_cancelled(backup, &*state.storage.blobs).await {
+        Err(error) if error.is_transient() => return Err(error),
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, backup_id = %backup.id, "a file of a cancelled backup stays");
+        }
+        Ok(()) => {}
+    }
     tracing::info!(status = %backup.status(), "the job has ended already");
     Ok(format!("job {} has ended already: {}", job.id, backup.status()))
 }
